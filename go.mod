@@ -1,0 +1,3 @@
+module github.com/berthgg/berth
+
+go 1.26.0

@@ -1,0 +1,29 @@
+-- create_game_session.lua: stores a new game session, or answers with the one that is already there.
+--
+-- KEYS[1] game session               hash
+-- KEYS[2] game sessions of its fleet  sorted set: game session ref -> creation in ms
+-- ARGV[1] game session ref
+-- ARGV[2] digest of the parameters of the call
+-- ARGV[3..] fields of the record and their values, one after the other
+--
+-- RETURNS OK now_ms 0 {record}
+-- RETURNS EXISTS
+-- RETURNS MISMATCH
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local parameters = redis.call('HGET', KEYS[1], 'parameters')
+if parameters == ARGV[2] then
+  return {'EXISTS'}
+end
+if parameters then
+  return {'MISMATCH'}
+end
+
+local record = {'parameters', ARGV[2], 'created', string.format('%.0f', now)}
+for i = 3, #ARGV do
+  record[#record + 1] = ARGV[i]
+end
+redis.call('HSET', KEYS[1], unpack(record))
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+return {'OK', now, 0, record}

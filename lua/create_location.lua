@@ -1,0 +1,25 @@
+-- create_location.lua: stores a new custom location.
+--
+-- A second call with the token that created the location is answered as the first one was.
+--
+-- KEYS[1] location   hash
+-- KEYS[2] locations  sorted set: location name -> creation in ms
+-- ARGV[1] location name
+-- ARGV[2] token of this call
+--
+-- RETURNS OK
+-- RETURNS EXISTS
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local created_by = redis.call('HGET', KEYS[1], 'created_by')
+if created_by == ARGV[2] then
+  return {'OK'}
+end
+if created_by then
+  return {'EXISTS'}
+end
+
+redis.call('HSET', KEYS[1], 'created', now, 'created_by', ARGV[2])
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+return {'OK'}
