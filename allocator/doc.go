@@ -1,0 +1,56 @@
+// Package allocator hands out the player slots of game sessions, at most as many as each has, to any number of callers in
+// any number of processes that share one Redis.
+//
+// Its terms and rules are those of Amazon GameLift. A game session has MaximumPlayerSessionCount slots. CreatePlayerSession
+// reserves one for a player; when the player connects, the game server calls AcceptPlayerSession; when the player leaves,
+// RemovePlayerSession. A player who never shows up loses the slot at the reservation timeout.
+//
+//	                 AcceptPlayerSession            RemovePlayerSession
+//	     RESERVED ────────────────────────► ACTIVE ────────────────────────► COMPLETED
+//	        │
+//	        └──── reservation timeout ────► TIMEDOUT
+//
+// # Invariants
+//
+//  1. A game session never admits a player session when MaximumPlayerSessionCount or more of its player sessions are RESERVED
+//     before their deadline or ACTIVE: at any instant, under any concurrency, crash or retry, and under any failover that loses
+//     no data.
+//  2. CurrentPlayerSessionCount is the number of those player sessions.
+//  3. A player session moves only RESERVED to ACTIVE, ACTIVE to COMPLETED and RESERVED to TIMEDOUT; COMPLETED and TIMEDOUT are
+//     final.
+//  4. A reservation that was acknowledged can be read until its retention is over, as durably as Redis was told to keep it.
+//  5. A group is reserved whole or not at all.
+//  6. Every RESERVED player session has its deadline in the slots of its game session, and the game session an entry no later
+//     than that in the deadlines of its partition. No other player session has a deadline there.
+//  7. A call repeated with its retry token changes nothing a second time and gets the answer of the first.
+//  8. Nothing is left of a player session whose retention is over.
+//
+// # Time
+//
+// The clock is that of Redis, in milliseconds. A reservation is over at its deadline, to the millisecond, by three means:
+//
+//   - Every script that counts, accepts or reads takes a reservation past its deadline for TIMEDOUT, whatever its record says.
+//     This alone is what correctness rests on.
+//   - Each reservation has a TTL key. Its expiry makes the instance that owns the partition sweep it at once, so that the record
+//     says TIMEDOUT too.
+//   - Every instance sweeps its partitions each second, since expiry notifications may get lost.
+//
+// # Keys
+//
+// A store has 256 partitions. The partition of a game session is the first byte of the hash of its id, and the keys of the game
+// session and its player sessions carry the partition as their hash tag: {0} to {255}. So every script works in one slot of a
+// Redis Cluster. The first byte of a player session id is the partition too, which makes the id its own route.
+//
+//	berth:{p}:gs:<ref>       hash        game session
+//	berth:{p}:slots:<ref>    sorted set  its slots: player session → deadline, +inf once ACTIVE
+//	berth:{p}:players:<ref>  sorted set  its player sessions → creation
+//	berth:{p}:ps:<ref>       hash        player session
+//	berth:{p}:ttl:<ref>      string      expires at the deadline of the reservation
+//	berth:{p}:player:<id>    sorted set  a player's player sessions in the partition → creation
+//	berth:{p}:fleet:<id>     sorted set  a fleet's game sessions in the partition → creation
+//	berth:{p}:deadlines      sorted set  game session → earliest deadline of its reservations
+//	berth:{p}:ended          sorted set  player session → end, until the retention is over
+//	berth:{control}:…                    fleets, locations, computes, instances, and what the store keeps for good
+//
+// A ref is 16 bytes in base64: of a game session the hash of its id, of a player session the UUID in its id.
+package allocator

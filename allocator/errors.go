@@ -1,0 +1,102 @@
+package allocator
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Kind says what sort of failure an [Error] is. The kinds are a closed set; compare with errors.Is:
+//
+//	if errors.Is(err, allocator.ErrGameSessionFull) { … }
+type Kind string
+
+// Error returns the kind in words.
+func (k Kind) Error() string { return string(k) }
+
+// The kinds of failure. None of them stands for another: a store that cannot be asked is never "full", and a
+// change of which nobody knows whether it happened is never "unavailable".
+const (
+	ErrInvalidRequest              Kind = "invalid request"
+	ErrNotFound                    Kind = "not found"
+	ErrConflict                    Kind = "conflict"
+	ErrIdempotentParameterMismatch Kind = "idempotent parameter mismatch"
+	ErrGameSessionFull             Kind = "game session full"
+	ErrInvalidGameSessionStatus    Kind = "invalid game session status"
+	ErrInvalidPlayerSessionStatus  Kind = "invalid player session status"
+	ErrFleetCapacityExceeded       Kind = "fleet capacity exceeded"
+	ErrStoreUnavailable            Kind = "store unavailable"
+	ErrOutcomeUnknown              Kind = "outcome unknown"
+	ErrInternal                    Kind = "internal"
+)
+
+// Error is what every operation of this package fails with.
+type Error struct {
+	Kind    Kind   // one of the Err constants
+	Message string // for the caller: what is wrong and what to do about it
+	Cause   error  // for the log; may be nil
+}
+
+// Error returns the message, and the cause when there is one.
+func (e *Error) Error() string {
+	if e.Cause == nil {
+		return e.Message
+	}
+	return e.Message + ": " + e.Cause.Error()
+}
+
+// Unwrap makes errors.Is and errors.As see the kind and the cause.
+func (e *Error) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Cause}
+}
+
+func failure(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+// refusals are the error replies with which a Redis server turns a command away before it ran. Any other error
+// reply means that a script and the data it found do not fit together.
+var refusals = []string{
+	"ASK", "BUSY", "CLUSTERDOWN", "EXECABORT", "LOADING", "MASTERDOWN", "MAXCLIENTS", "MISCONF", "MOVED", "NOAUTH",
+	"NOPERM", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "WRONGPASS", "ERR max number of clients",
+}
+
+// storeFailure gives what go-redis failed with its kind. A change that may have reached the server has an unknown
+// outcome; a read, or a change that surely did not reach it, merely found the store unavailable.
+func storeFailure(err error, isChange bool) *Error {
+	var answered redis.Error
+	if errors.As(err, &answered) {
+		for _, refusal := range refusals {
+			if strings.HasPrefix(answered.Error(), refusal) {
+				return unavailable(err)
+			}
+		}
+		return &Error{Kind: ErrInternal, Message: "the store holds data that this version of Berth cannot work with", Cause: err}
+	}
+	if isChange && mayHaveBeenSent(err) {
+		return &Error{
+			Kind:    ErrOutcomeUnknown,
+			Message: "the store did not answer in time, so the change may or may not have happened; retry with the same idempotency token",
+			Cause:   err,
+		}
+	}
+	return unavailable(err)
+}
+
+func unavailable(err error) *Error {
+	return &Error{Kind: ErrStoreUnavailable, Message: "the store is unavailable; nothing was changed, retry later", Cause: err}
+}
+
+func mayHaveBeenSent(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return false
+	}
+	return !errors.Is(err, redis.ErrPoolTimeout) && !errors.Is(err, redis.ErrPoolExhausted) && !errors.Is(err, redis.ErrClosed)
+}

@@ -1,0 +1,428 @@
+package allocator
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// GameSession is a running game that has slots for players.
+type GameSession struct {
+	ID                          GameSessionID
+	Name                        string
+	FleetID                     FleetID
+	FleetARN                    string
+	Status                      GameSessionStatus
+	CreationTime                time.Time
+	CurrentPlayerSessionCount   int // slots taken: RESERVED before their deadline, or ACTIVE
+	MaximumPlayerSessionCount   int
+	PlayerSessionCreationPolicy PlayerSessionCreationPolicy
+	ProtectionPolicy            ProtectionPolicy
+	GameProperties              map[string]string
+	GameSessionData             string
+	CreatorID                   string
+	Location                    string
+	ComputeName                 string
+	IPAddress                   string
+	DNSName                     string
+	Port                        int
+}
+
+// GameSessionStatus is the state of a game session.
+type GameSessionStatus string
+
+// The states of a game session. Slots can be reserved while it is ACTIVE.
+const (
+	GameSessionActivating  GameSessionStatus = "ACTIVATING"
+	GameSessionActive      GameSessionStatus = "ACTIVE"
+	GameSessionTerminating GameSessionStatus = "TERMINATING"
+	GameSessionTerminated  GameSessionStatus = "TERMINATED"
+	GameSessionError       GameSessionStatus = "ERROR"
+)
+
+// PlayerSessionCreationPolicy says whether a game session takes new players.
+type PlayerSessionCreationPolicy string
+
+// The player session creation policies.
+const (
+	AcceptAll PlayerSessionCreationPolicy = "ACCEPT_ALL"
+	DenyAll   PlayerSessionCreationPolicy = "DENY_ALL"
+)
+
+// ProtectionPolicy says whether a game session is protected from being ended by scaling.
+type ProtectionPolicy string
+
+// The protection policies.
+const (
+	NoProtection   ProtectionPolicy = "NoProtection"
+	FullProtection ProtectionPolicy = "FullProtection"
+)
+
+const (
+	maxGameProperties = 16
+	// The ports that game sessions are given when no server process names its own.
+	firstPort, lastPort = 10000, 59999
+)
+
+// CreateGameSessionInput says what game session to create.
+type CreateGameSessionInput struct {
+	FleetID                   FleetID // id or ARN
+	Location                  string  // one of the fleet's; empty: any
+	MaximumPlayerSessionCount int
+	Name                      string
+	GameProperties            map[string]string
+	GameSessionData           string
+	CreatorID                 string
+	// GameSessionID and IdempotencyToken end the new id, the former first; empty: a random one does.
+	GameSessionID    string
+	IdempotencyToken string
+	RetryToken       string // as in CreatePlayerSessionInput; of use when neither id nor token is given
+}
+
+// CreateGameSession creates a game session on a compute of the fleet. With a GameSessionID or IdempotencyToken that is
+// there already, made with the same parameters, it answers with that game session as it is now.
+//
+// It fails with ErrInvalidRequest, ErrNotFound (the fleet), ErrFleetCapacityExceeded when nothing can host the game session, or
+// ErrIdempotentParameterMismatch when the id is there with other parameters.
+func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionInput) (*GameSession, error) {
+	if err := a.checkMaximum(in.MaximumPlayerSessionCount); err != nil {
+		return nil, err
+	}
+	if len(in.GameProperties) > maxGameProperties {
+		return nil, failure(ErrInvalidRequest, "GameProperties has %d members; give %d at most", len(in.GameProperties), maxGameProperties)
+	}
+	fleet := a.fleetID(in.FleetID)
+	host, err := a.chooseHost(ctx, fleet, in.Location)
+	if err != nil {
+		return nil, err
+	}
+	id := or(in.GameSessionID, in.IdempotencyToken)
+	if id == "" {
+		id = "gsess-" + a.deriveUUID("game session", retryToken(in.RetryToken), string(fleet)).String()
+	}
+	game := gameSessionRefOf(fleet, id)
+	args := append([]any{game.text, a.parameters(fleet, in)}, pairs(
+		"fleet", string(fleet),
+		"id", id,
+		"name", in.Name,
+		"status", string(GameSessionActive),
+		"policy", string(AcceptAll),
+		"max", strconv.Itoa(in.MaximumPlayerSessionCount),
+		"protection", host.protection,
+		"creator", in.CreatorID,
+		"data", in.GameSessionData,
+		"location", host.location,
+		"compute", host.compute,
+		"ip", host.ip,
+		"dns", host.dns,
+		"port", strconv.Itoa(portOf(game)),
+	)...)
+	args = append(args, properties(in.GameProperties)...)
+	reply, err := a.run(ctx, createGameSessionScript,
+		[]string{gameSessionKey(game), fleetGameSessionsKey(game.partition, fleet)}, args...)
+	if err != nil {
+		return nil, err
+	}
+	switch reply.text(0) {
+	case "OK":
+		return a.gameSession(int(reply.int(2)), reply.list(3).record()), nil
+	case "EXISTS":
+		existing, err := a.readGameSessions(ctx, []ref{game})
+		if err != nil {
+			return nil, err
+		}
+		if len(existing) == 0 {
+			return nil, a.gameSessionNotFound(a.gameSessionID(fleet, id))
+		}
+		return &existing[0], nil
+	case "MISMATCH":
+		return nil, failure(ErrIdempotentParameterMismatch, "game session %s was created with other parameters; use another id or idempotency token", a.gameSessionID(fleet, id))
+	}
+	return nil, createGameSessionScript.unexpected(reply)
+}
+
+// parameters digests what a game session was asked for, to tell a repeated call from another one with the same id.
+func (a *Allocator) parameters(fleet FleetID, in CreateGameSessionInput) string {
+	parts := []string{
+		"parameters", string(fleet), in.Location, strconv.Itoa(in.MaximumPlayerSessionCount), in.Name, in.GameSessionData, in.CreatorID,
+	}
+	for _, key := range slices.Sorted(maps.Keys(in.GameProperties)) {
+		parts = append(parts, key, in.GameProperties[key])
+	}
+	return a.shorten(parts...)
+}
+
+func properties(of map[string]string) []any {
+	var args []any
+	for key, value := range of {
+		args = append(args, propertyPrefix+key, value)
+	}
+	return args
+}
+
+// propertyPrefix begins the fields of a game session's record that are game properties.
+const propertyPrefix = "property:"
+
+// portOf gives a game session a port that stays the same and is seldom another's.
+func portOf(game ref) int {
+	id, _ := game.uuid()
+	return firstPort + int(uint16(id[1])<<8|uint16(id[2]))%(lastPort-firstPort+1)
+}
+
+func (a *Allocator) checkMaximum(count int) error {
+	if count < 0 || count > a.maxPlayerSessions {
+		return failure(ErrInvalidRequest, "MaximumPlayerSessionCount is %d; it must be 0 to %d (--max-player-sessions)", count, a.maxPlayerSessions)
+	}
+	return nil
+}
+
+// UpdateGameSessionInput says what to change. What is nil stays as it is.
+type UpdateGameSessionInput struct {
+	GameSessionID               GameSessionID
+	MaximumPlayerSessionCount   *int
+	Name                        *string
+	PlayerSessionCreationPolicy *PlayerSessionCreationPolicy
+	ProtectionPolicy            *ProtectionPolicy
+	GameProperties              map[string]string // added or changed; those that are not named stay
+}
+
+// UpdateGameSession changes settings of a game session. A maximum below the count of taken slots evicts nobody: it lets no
+// one in until enough have left.
+//
+// It fails with ErrInvalidRequest, ErrNotFound, or ErrInvalidGameSessionStatus when the game session has ended.
+func (a *Allocator) UpdateGameSession(ctx context.Context, in UpdateGameSessionInput) (*GameSession, error) {
+	game, ok := a.gameSessionRef(in.GameSessionID)
+	if !ok {
+		return nil, a.gameSessionNotFound(in.GameSessionID)
+	}
+	args := []any{maxGameProperties}
+	if in.MaximumPlayerSessionCount != nil {
+		if err := a.checkMaximum(*in.MaximumPlayerSessionCount); err != nil {
+			return nil, err
+		}
+		args = append(args, "max", *in.MaximumPlayerSessionCount)
+	}
+	if in.Name != nil {
+		args = append(args, "name", *in.Name)
+	}
+	if in.PlayerSessionCreationPolicy != nil {
+		policy := *in.PlayerSessionCreationPolicy
+		if policy != AcceptAll && policy != DenyAll {
+			return nil, failure(ErrInvalidRequest, "PlayerSessionCreationPolicy is %q; it must be ACCEPT_ALL or DENY_ALL", policy)
+		}
+		args = append(args, "policy", string(policy))
+	}
+	if in.ProtectionPolicy != nil {
+		policy := *in.ProtectionPolicy
+		if policy != NoProtection && policy != FullProtection {
+			return nil, failure(ErrInvalidRequest, "ProtectionPolicy is %q; it must be NoProtection or FullProtection", policy)
+		}
+		args = append(args, "protection", string(policy))
+	}
+	args = append(args, properties(in.GameProperties)...)
+	reply, err := a.run(ctx, updateGameSessionScript, []string{gameSessionKey(game), slotsKey(game)}, args...)
+	if err != nil {
+		return nil, err
+	}
+	switch reply.text(0) {
+	case "OK":
+		return a.gameSession(int(reply.int(2)), reply.list(3).record()), nil
+	case "GAME_SESSION_NOT_FOUND":
+		return nil, a.gameSessionNotFound(in.GameSessionID)
+	case "ENDED":
+		return nil, failure(ErrInvalidGameSessionStatus, "game session %s is %s and can no longer be changed", in.GameSessionID, reply.text(1))
+	case "TOO_MANY_PROPERTIES":
+		return nil, failure(ErrInvalidRequest, "game session %s would have %s game properties; it may have %d at most, and an update deletes none",
+			in.GameSessionID, reply.text(1), maxGameProperties)
+	}
+	return nil, updateGameSessionScript.unexpected(reply)
+}
+
+// DescribeGameSessionsInput says which game sessions to read: give either the game session or the fleet.
+type DescribeGameSessionsInput struct {
+	GameSessionID GameSessionID // this one; the other members play no part
+	FleetID       FleetID       // all of a fleet; id or ARN
+	Location      string        // of the fleet, those at this location
+	StatusFilter  GameSessionStatus
+	Limit         int // how many at most, up to 100; 0 is 50
+	NextToken     string
+}
+
+// DescribeGameSessionsOutput is one page of game sessions.
+type DescribeGameSessionsOutput struct {
+	GameSessions []GameSession // oldest first
+	NextToken    string        // empty on the last page
+}
+
+// DescribeGameSessions reads game sessions. By fleet a page asks each of the store's partitions, in one round trip a shard,
+// and again for each hundred game sessions that the filters pass over.
+//
+// It fails with ErrInvalidRequest or ErrNotFound (the game session or the fleet).
+func (a *Allocator) DescribeGameSessions(ctx context.Context, in DescribeGameSessionsInput) (*DescribeGameSessionsOutput, error) {
+	switch {
+	case in.GameSessionID != "" && in.FleetID != "":
+		return nil, failure(ErrInvalidRequest, "GameSessionId and FleetId are both given; give one")
+	case in.GameSessionID != "":
+		return a.describeGameSession(ctx, in.GameSessionID)
+	case in.FleetID == "":
+		return nil, failure(ErrInvalidRequest, "neither GameSessionId nor FleetId is given; give one")
+	}
+	statuses := []GameSessionStatus{"", GameSessionActive, GameSessionActivating, GameSessionTerminating, GameSessionTerminated, GameSessionError}
+	if !slices.Contains(statuses, in.StatusFilter) {
+		return nil, failure(ErrInvalidRequest, "StatusFilter is %q; it must be ACTIVE, ACTIVATING, TERMINATING, TERMINATED or ERROR", in.StatusFilter)
+	}
+	fleet := a.fleetID(in.FleetID)
+	exists, err := a.redis.Exists(ctx, fleetKey(fleet)).Result()
+	if err != nil {
+		return nil, storeFailure(err, false)
+	}
+	if exists == 0 {
+		return nil, fleetNotFound(in.FleetID)
+	}
+	var keep func(GameSession) bool
+	if in.StatusFilter != "" || in.Location != "" {
+		keep = func(s GameSession) bool {
+			return (in.StatusFilter == "" || s.Status == in.StatusFilter) && (in.Location == "" || s.Location == in.Location)
+		}
+	}
+	list := a.everyPartition(func(p partition) string { return fleetGameSessionsKey(p, fleet) })
+	scope := []string{"DescribeGameSessions", string(fleet), in.Location, string(in.StatusFilter)}
+	games, next, err := page(ctx, a, in.Limit, in.NextToken, scope, list, a.readGameSessions, keep)
+	if err != nil {
+		return nil, err
+	}
+	return &DescribeGameSessionsOutput{GameSessions: games, NextToken: next}, nil
+}
+
+func (a *Allocator) describeGameSession(ctx context.Context, id GameSessionID) (*DescribeGameSessionsOutput, error) {
+	game, ok := a.gameSessionRef(id)
+	if !ok {
+		return nil, a.gameSessionNotFound(id)
+	}
+	games, err := a.readGameSessions(ctx, []ref{game})
+	if err != nil {
+		return nil, err
+	}
+	if len(games) == 0 {
+		return nil, a.gameSessionNotFound(id)
+	}
+	return &DescribeGameSessionsOutput{GameSessions: games}, nil
+}
+
+// readGameSessions reads game sessions in the order of their refs, leaving out those that are gone.
+func (a *Allocator) readGameSessions(ctx context.Context, games []ref) ([]GameSession, error) {
+	calls, order := callsByPartition(games, func(game ref) []string { return []string{gameSessionKey(game), slotsKey(game)} })
+	replies, err := a.runAll(ctx, describeGameSessionsScript, calls)
+	if err != nil {
+		return nil, err
+	}
+	sessions := make([]GameSession, 0, len(games))
+	for i := range games {
+		reply := replies[order[i].call]
+		if stored := reply.list(3 + 2*order[i].place); len(stored) > 0 {
+			sessions = append(sessions, *a.gameSession(int(reply.int(2+2*order[i].place)), stored.record()))
+		}
+	}
+	return sessions, nil
+}
+
+func (a *Allocator) gameSession(count int, stored record) *GameSession {
+	fleet := FleetID(stored["fleet"])
+	s := &GameSession{
+		ID:                          a.gameSessionID(fleet, stored["id"]),
+		Name:                        stored["name"],
+		FleetID:                     fleet,
+		FleetARN:                    a.arn("fleet/" + string(fleet)),
+		Status:                      GameSessionStatus(stored["status"]),
+		CreationTime:                stored.time("created"),
+		CurrentPlayerSessionCount:   count,
+		MaximumPlayerSessionCount:   stored.int("max"),
+		PlayerSessionCreationPolicy: PlayerSessionCreationPolicy(stored["policy"]),
+		ProtectionPolicy:            ProtectionPolicy(stored["protection"]),
+		GameSessionData:             stored["data"],
+		CreatorID:                   stored["creator"],
+		Location:                    stored["location"],
+		ComputeName:                 stored["compute"],
+		IPAddress:                   stored["ip"],
+		DNSName:                     stored["dns"],
+		Port:                        stored.int("port"),
+	}
+	for field, value := range stored {
+		if key, ok := strings.CutPrefix(field, propertyPrefix); ok {
+			if s.GameProperties == nil {
+				s.GameProperties = make(map[string]string)
+			}
+			s.GameProperties[key] = value
+		}
+	}
+	return s
+}
+
+func (s GameSession) cursor() cursor {
+	_, id, _ := strings.Cut(string(s.ID), "gamesession/"+string(s.FleetID)+"/")
+	return cursor{s.CreationTime.UnixMilli(), gameSessionRefOf(s.FleetID, id).text}
+}
+
+func (a *Allocator) gameSessionNotFound(id GameSessionID) error {
+	if !strings.HasPrefix(string(id), a.arn("gamesession/")) {
+		return failure(ErrNotFound, "there is no game session %s; game session ids here begin with %s", id, a.arn("gamesession/"))
+	}
+	return failure(ErrNotFound, "there is no game session %s", id)
+}
+
+// host is where a new game session runs.
+type host struct {
+	compute, location, ip, dns string
+	protection                 string // the fleet's policy for new game sessions
+}
+
+// chooseHost picks a compute of the fleet at random, at the location if one is given.
+func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location string) (host, error) {
+	var stored *redis.SliceCmd
+	var atLocation *redis.FloatCmd
+	var computes *redis.StringSliceCmd
+	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		stored = pipe.HMGet(ctx, fleetKey(fleet), "created", "protection")
+		if location != "" {
+			atLocation = pipe.ZScore(ctx, fleetLocationsKey(fleet), location)
+		}
+		computes = pipe.ZRandMember(ctx, computesKey(fleet, location), 1)
+	})
+	if err != nil {
+		return host{}, err
+	}
+	fleetFields := fields(stored.Val())
+	if fleetFields.text(0) == "" {
+		return host{}, fleetNotFound(fleet)
+	}
+	if atLocation != nil && atLocation.Err() == redis.Nil {
+		return host{}, failure(ErrInvalidRequest, "Location %s is not a location of fleet %s", location, fleet)
+	}
+	if !a.autoActivate {
+		return host{}, failure(ErrFleetCapacityExceeded, "fleet %s has no server process to host the game session; start berth with --auto-activate to have game sessions without server processes", fleet)
+	}
+	where := "in fleet " + string(fleet)
+	if location != "" {
+		where += " at " + location
+	}
+	if len(computes.Val()) == 0 {
+		return host{}, failure(ErrFleetCapacityExceeded, "there is no compute %s to host the game session; call RegisterCompute first", where)
+	}
+	name := computes.Val()[0]
+	compute, err := a.redis.HGetAll(ctx, computeKey(fleet, name)).Result()
+	if err != nil {
+		return host{}, storeFailure(err, false)
+	}
+	if len(compute) == 0 {
+		return host{}, failure(ErrFleetCapacityExceeded, "compute %s has just left; try again", name)
+	}
+	return host{
+		compute: name, location: compute["location"], ip: compute["ip"], dns: compute["dns"],
+		protection: fleetFields.text(1),
+	}, nil
+}

@@ -1,0 +1,110 @@
+package allocator
+
+import (
+	"encoding/base64"
+	"strconv"
+
+	"github.com/google/uuid"
+)
+
+// Partitions is how many partitions a store has. Every key of a game session and of its player sessions carries the
+// hash tag of the game session's partition, so that one script call is always one slot of a Redis Cluster.
+const Partitions = 256
+
+// partition is one of the store's partitions.
+type partition uint8
+
+// keyPrefixes holds "berth:{<partition>}:" of each partition.
+var keyPrefixes = func() (prefixes [Partitions]string) {
+	for p := range prefixes {
+		prefixes[p] = "berth:{" + strconv.Itoa(p) + "}:"
+	}
+	return prefixes
+}()
+
+func (p partition) prefix() string { return keyPrefixes[p] }
+
+// ref is how keys and index entries name a game session or a player session: 16 bytes, the first of which is the
+// partition, in 22 characters of URL-safe base64.
+type ref struct {
+	partition partition
+	text      string
+}
+
+func refOf(id [16]byte) ref {
+	return ref{partition(id[0]), base64.RawURLEncoding.EncodeToString(id[:])}
+}
+
+// uuid returns the bytes of the ref, and false for a text that is no ref.
+func (r ref) uuid() (id uuid.UUID, ok bool) {
+	n, err := base64.RawURLEncoding.Decode(id[:], []byte(r.text))
+	return id, err == nil && n == len(id)
+}
+
+// Keys of a partition.
+
+// deadlinesKey: sorted set, game session ref -> earliest deadline of its reservations in ms (or earlier).
+func deadlinesKey(p partition) string { return p.prefix() + "deadlines" }
+
+// endedKey: sorted set, player session ref -> when it ended in ms.
+func endedKey(p partition) string { return p.prefix() + "ended" }
+
+// playerKey: sorted set, refs of a player's player sessions in this partition -> creation in ms.
+func playerKey(p partition, playerID string) string { return p.prefix() + "player:" + playerID }
+
+// fleetGameSessionsKey: sorted set, refs of a fleet's game sessions in this partition -> creation in ms.
+func fleetGameSessionsKey(p partition, fleet FleetID) string {
+	return p.prefix() + "fleet:" + string(fleet)
+}
+
+// Keys of a game session.
+
+// gameSessionKey: hash, the game session's record.
+func gameSessionKey(r ref) string { return r.partition.prefix() + "gs:" + r.text }
+
+// slotsKey: sorted set, refs of the player sessions that hold its slots -> deadline in ms, +inf once ACTIVE.
+func slotsKey(r ref) string { return r.partition.prefix() + "slots:" + r.text }
+
+// playerSessionsKey: sorted set, refs of all its player sessions -> creation in ms.
+func playerSessionsKey(r ref) string { return r.partition.prefix() + "players:" + r.text }
+
+// Keys of a player session.
+
+// playerSessionKey: hash, the player session's record.
+func playerSessionKey(r ref) string { return r.partition.prefix() + "ps:" + r.text }
+
+// ttlKey: string that expires at the deadline of a reservation; its expired event asks for the partition's sweep.
+func ttlKey(r ref) string { return r.partition.prefix() + "ttl:" + r.text }
+
+// Keys of the control plane. It is small and seldom changes, so all of it shares one hash tag.
+const (
+	controlPrefix = "berth:{control}:"
+	// storeKey: hash, the facts that a store keeps for good.
+	storeKey = controlPrefix + "store"
+	// instancesKey: sorted set, instance id -> last heartbeat in ms.
+	instancesKey = controlPrefix + "instances"
+	// locationsKey: sorted set, location name -> creation in ms.
+	locationsKey = controlPrefix + "locations"
+	// fleetsKey: sorted set, fleet id -> creation in ms.
+	fleetsKey = controlPrefix + "fleets"
+)
+
+// locationKey: hash, a location's record.
+func locationKey(name string) string { return controlPrefix + "location:" + name }
+
+// fleetKey: hash, a fleet's record.
+func fleetKey(fleet FleetID) string { return controlPrefix + "fleet:" + string(fleet) }
+
+// fleetLocationsKey: sorted set, names of a fleet's locations -> creation in ms.
+func fleetLocationsKey(fleet FleetID) string { return fleetKey(fleet) + ":locations" }
+
+// computeKey: hash, a compute's record.
+func computeKey(fleet FleetID, name string) string { return fleetKey(fleet) + ":compute:" + name }
+
+// computesKey: sorted set, names of a fleet's computes, all or those of one location -> registration in ms.
+func computesKey(fleet FleetID, location string) string {
+	if location == "" {
+		return fleetKey(fleet) + ":computes"
+	}
+	return fleetKey(fleet) + ":computes:" + location
+}

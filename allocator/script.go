@@ -1,0 +1,207 @@
+package allocator
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/berthgg/berth/lua"
+)
+
+// script is one of the scripts of package lua.
+type script struct {
+	*redis.Script
+	name, source string
+	isChange     bool
+}
+
+func change(name string) script { return newScript(name, true) }
+func read(name string) script   { return newScript(name, false) }
+
+func newScript(name string, isChange bool) script {
+	source := lua.Source(name)
+	return script{redis.NewScript(source), name, source, isChange}
+}
+
+var (
+	openStoreScript              = change("open_store")
+	heartbeatScript              = change("heartbeat")
+	createLocationScript         = change("create_location")
+	createFleetScript            = change("create_fleet")
+	registerComputeScript        = change("register_compute")
+	createGameSessionScript      = change("create_game_session")
+	describeGameSessionsScript   = read("describe_game_sessions")
+	updateGameSessionScript      = change("update_game_session")
+	createPlayerSessionScript    = change("create_player_session")
+	createPlayerSessionsScript   = change("create_player_sessions")
+	describePlayerSessionsScript = read("describe_player_sessions")
+	acceptPlayerSessionScript    = change("accept_player_session")
+	removePlayerSessionScript    = change("remove_player_session")
+	timeOutPlayerSessionsScript  = change("time_out_player_sessions")
+	purgePlayerSessionsScript    = change("purge_player_sessions")
+)
+
+// run runs a script and returns its reply, whose first field is the status word.
+func (a *Allocator) run(ctx context.Context, s script, keys []string, args ...any) (fields, error) {
+	reply, err := s.Run(ctx, a.redis, keys, args...).Slice()
+	if err != nil {
+		return nil, storeFailure(err, s.isChange)
+	}
+	if len(reply) == 0 {
+		return nil, failure(ErrInternal, "script %s replied nothing", s.name)
+	}
+	return reply, nil
+}
+
+// call is one call of a script.
+type call struct {
+	keys []string
+	args []any
+}
+
+// runAll runs a script that reads, once for each call, in as few round trips as there are shards. The replies are in the
+// order of the calls.
+func (a *Allocator) runAll(ctx context.Context, s script, calls []call) ([]fields, error) {
+	if len(calls) == 1 {
+		reply, err := a.run(ctx, s, calls[0].keys, calls[0].args...)
+		return []fields{reply}, err
+	}
+	cmds := make([]*redis.Cmd, len(calls))
+	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for i, c := range calls {
+			cmds[i] = pipe.Eval(ctx, s.source, c.keys, c.args...) // by source: a pipeline cannot answer "no such script"
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	replies := make([]fields, len(calls))
+	for i, cmd := range cmds {
+		if replies[i], err = cmd.Slice(); err != nil {
+			return nil, storeFailure(err, s.isChange)
+		}
+	}
+	return replies, nil
+}
+
+// place says where in the replies of runAll something is: in which call's, and the how-manieth of that call.
+type place struct{ call, place int }
+
+// callsByPartition makes one call for each partition that has any of the refs, with the keys of its refs one after the
+// other, and says where each ref went.
+func callsByPartition(refs []ref, keys func(ref) []string) (calls []call, places []place) {
+	callOf := make(map[partition]int)
+	count := make(map[partition]int)
+	for _, r := range refs {
+		i, known := callOf[r.partition]
+		if !known {
+			i = len(calls)
+			callOf[r.partition] = i
+			calls = append(calls, call{})
+		}
+		calls[i].keys = append(calls[i].keys, keys(r)...)
+		places = append(places, place{i, count[r.partition]})
+		count[r.partition]++
+	}
+	return calls, places
+}
+
+// unexpected is the error for a status word that a script's contract does not have.
+func (s script) unexpected(reply fields) error {
+	return failure(ErrInternal, "script %s replied %q", s.name, reply.text(0))
+}
+
+// fields is a list in a reply: of strings, integers, lists, and nil for what is not set.
+type fields []any
+
+func (f fields) text(i int) string {
+	if i >= len(f) {
+		return ""
+	}
+	switch v := f[i].(type) {
+	case string:
+		return v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	}
+	return ""
+}
+
+func (f fields) int(i int) int64 {
+	if i >= len(f) {
+		return 0
+	}
+	switch v := f[i].(type) {
+	case int64:
+		return v
+	case string:
+		n, _ := strconv.ParseInt(v, 10, 64)
+		return n
+	}
+	return 0
+}
+
+func (f fields) list(i int) fields {
+	if i >= len(f) {
+		return nil
+	}
+	list, _ := f[i].([]any)
+	return list
+}
+
+// record reads the list as a hash: field, value, field, value, …
+func (f fields) record() record {
+	r := make(record, len(f)/2)
+	for i := 0; i+1 < len(f); i += 2 {
+		r[f.text(i)] = f.text(i + 1)
+	}
+	return r
+}
+
+// record is a stored hash.
+type record map[string]string
+
+func (r record) int(field string) int {
+	n, _ := strconv.Atoi(r[field])
+	return n
+}
+
+// time reads a field of milliseconds since the epoch; the zero time when it is not set.
+func (r record) time(field string) time.Time {
+	ms, _ := strconv.ParseInt(r[field], 10, 64)
+	return timeOf(ms)
+}
+
+// pairs lists fields and values as script arguments, leaving out what is empty.
+func pairs(fieldsAndValues ...string) []any {
+	var args []any
+	for i := 0; i < len(fieldsAndValues); i += 2 {
+		if fieldsAndValues[i+1] != "" {
+			args = append(args, fieldsAndValues[i], fieldsAndValues[i+1])
+		}
+	}
+	return args
+}
+
+// timeOf converts milliseconds since the epoch; 0 is the zero time.
+func timeOf(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// pipelined sends the commands that queue makes in as few round trips as there are shards.
+func (a *Allocator) pipelined(ctx context.Context, queue func(redis.Pipeliner)) error {
+	_, err := a.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		queue(pipe)
+		return nil
+	})
+	if err != nil && err != redis.Nil {
+		return storeFailure(fmt.Errorf("pipeline: %w", err), false)
+	}
+	return nil
+}

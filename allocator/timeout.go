@@ -1,0 +1,239 @@
+package allocator
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// sweepBatch is how many members of one sorted set a sweep works on at a time.
+const sweepBatch = 100
+
+// Swept counts what a sweep did.
+type Swept struct {
+	TimedOut int // reservations marked TIMEDOUT
+	Purged   int // ended player sessions deleted, their retention being over
+}
+
+// Sweep marks every reservation that is past its deadline and deletes every player session whose retention is over, in all
+// partitions, whoever owns them. Run does the same for the partitions of this instance all the time; call Sweep where
+// nothing runs Run.
+func (a *Allocator) Sweep(ctx context.Context) (Swept, error) {
+	all := make([]partition, Partitions)
+	for p := range all {
+		all[p] = partition(p)
+	}
+	return a.sweep(ctx, all)
+}
+
+// sweep works through the partitions until nothing in them is due. It costs TIME and two commands a partition, in one
+// round trip a shard, and more only for what is due.
+func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, error) {
+	var swept Swept
+	for len(partitions) > 0 {
+		due, err := a.due(ctx, partitions)
+		if err != nil {
+			return swept, err
+		}
+		timedOut, err := a.timeOut(ctx, due)
+		swept.TimedOut += timedOut
+		if err != nil {
+			return swept, err
+		}
+		purged, err := a.purge(ctx, due)
+		swept.Purged += purged
+		if err != nil {
+			return swept, err
+		}
+		partitions = partitions[:0:0]
+		for _, d := range due {
+			if d.more {
+				partitions = append(partitions, d.partition)
+			}
+		}
+	}
+	return swept, nil
+}
+
+// dueIn is what is due in one partition.
+type dueIn struct {
+	partition
+	now   int64
+	games []ref // that may have reservations past their deadline
+	ended []ref // player sessions whose retention is over
+	more  bool  // more may be due than is listed
+}
+
+// due lists what is due in the partitions, by the clock of the store. Those in which nothing is are left out.
+func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, error) {
+	clock, err := a.redis.Time(ctx).Result()
+	if err != nil {
+		return nil, storeFailure(err, false)
+	}
+	now := clock.UnixMilli()
+	games := make([]*redis.StringSliceCmd, len(partitions))
+	ended := make([]*redis.StringSliceCmd, len(partitions))
+	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for i, p := range partitions {
+			games[i] = pipe.ZRangeByScore(ctx, deadlinesKey(p), upTo(now))
+			ended[i] = pipe.ZRangeByScore(ctx, endedKey(p), upTo(now-a.retention.Milliseconds()))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	var all []dueIn
+	for i, p := range partitions {
+		d := dueIn{partition: p, now: now, games: refsOf(p, games[i].Val()), ended: refsOf(p, ended[i].Val())}
+		d.more = len(d.games) == sweepBatch || len(d.ended) == sweepBatch
+		if len(d.games)+len(d.ended) > 0 {
+			all = append(all, d)
+		}
+	}
+	return all, nil
+}
+
+func upTo(ms int64) *redis.ZRangeBy {
+	return &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(ms, 10), Count: sweepBatch}
+}
+
+func refsOf(p partition, texts []string) []ref {
+	refs := make([]ref, len(texts))
+	for i, text := range texts {
+		refs[i] = ref{p, text}
+	}
+	return refs
+}
+
+// timeOut marks the reservations that are due.
+func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err error) {
+	type slots struct {
+		game ref
+		in   *dueIn
+		due  *redis.StringSliceCmd
+	}
+	var all []slots
+	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for i := range due {
+			for _, game := range due[i].games {
+				all = append(all, slots{game, &due[i], pipe.ZRangeByScore(ctx, slotsKey(game), upTo(due[i].now))})
+			}
+		}
+	})
+	if err != nil || len(all) == 0 {
+		return 0, err
+	}
+	for _, s := range all {
+		players := s.due.Val()
+		if len(players) == sweepBatch {
+			s.in.more = true
+		}
+		keys := []string{slotsKey(s.game), deadlinesKey(s.game.partition), endedKey(s.game.partition)}
+		args := []any{s.game.text}
+		for _, player := range players {
+			keys = append(keys, playerSessionKey(ref{s.game.partition, player}))
+			args = append(args, player)
+		}
+		reply, err := a.run(ctx, timeOutPlayerSessionsScript, keys, args...)
+		if err != nil {
+			return marked, err
+		}
+		marked += int(reply.int(1))
+	}
+	return marked, nil
+}
+
+// purge deletes the player sessions whose retention is over.
+func (a *Allocator) purge(ctx context.Context, due []dueIn) (purged int, err error) {
+	stored := make(map[ref]*redis.SliceCmd)
+	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for _, d := range due {
+			for _, player := range d.ended {
+				stored[player] = pipe.HMGet(ctx, playerSessionKey(player), "game_session", "player")
+			}
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, d := range due {
+		if len(d.ended) == 0 {
+			continue
+		}
+		keys := []string{endedKey(d.partition)}
+		args := []any{a.retention.Milliseconds()}
+		for _, player := range d.ended {
+			of := fields(stored[player].Val())
+			keys = append(keys, playerSessionKey(player), playerSessionsKey(ref{d.partition, of.text(0)}), playerKey(d.partition, of.text(1)))
+			args = append(args, player.text)
+		}
+		reply, err := a.run(ctx, purgePlayerSessionsScript, keys, args...)
+		if err != nil {
+			return purged, err
+		}
+		purged += int(reply.int(1))
+	}
+	return purged, nil
+}
+
+// Run is the clockwork of an instance, until ctx ends: it beats the heart that shares the partitions among the instances,
+// sweeps the partitions of this one, and follows the expiry of TTL keys to sweep at the very moment that a reservation
+// times out. What it cannot do for want of the store it logs and tries again.
+func (a *Allocator) Run(ctx context.Context) {
+	due := newDuePartitions()
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		every(ctx, heartbeatInterval, func() { a.logged(ctx, "heartbeat", a.heartbeat(ctx)) })
+	})
+	parts.Go(func() {
+		every(ctx, a.sweepInterval, func() {
+			_, err := a.sweep(ctx, a.owner.partitions())
+			a.logged(ctx, "sweep", err)
+		})
+	})
+	if !a.sweepOnly {
+		parts.Go(func() {
+			a.watchExpiry(ctx, func(p partition) {
+				if a.owner.owns(p) {
+					due.add(p)
+				}
+			})
+		})
+	}
+	for ctx.Err() == nil {
+		select {
+		case <-due.signal:
+			_, err := a.sweep(ctx, due.take())
+			a.logged(ctx, "sweep after expiry", err)
+		case <-ctx.Done():
+		}
+	}
+	parts.Wait()
+	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), heartbeatInterval)
+	defer cancel()
+	a.logged(farewell, "leave", a.leave(farewell))
+}
+
+// every does what is to be done at once and then at each interval.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		do()
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// logged logs a failure of the clockwork, unless it comes of stopping.
+func (a *Allocator) logged(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		a.log.WarnContext(ctx, "clockwork: "+what+" failed; it is tried again", "error", err)
+	}
+}
