@@ -1,0 +1,201 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+
+	"github.com/berthgg/berth/allocator"
+)
+
+// maxBody is how many bytes a request may have. The largest valid input, GameSessionData of 262,144 characters, fits even
+// with each of them written in 12 bytes as a pair of escapes.
+const maxBody = 4 << 20
+
+// binding is a wire protocol: how inputs and outputs are written.
+type binding struct {
+	contentType string
+	headers     map[string]string // of every response, beside the content type
+	decode      func([]byte, any) error
+	encode      func(any) ([]byte, error)
+}
+
+// awsJSON is AWS JSON 1.1. Members are matched by their exact names, unknown ones are ignored, null is not set.
+var awsJSON = binding{
+	contentType: "application/x-amz-json-1.1",
+	decode:      func(body []byte, input any) error { return json.Unmarshal(body, input) },
+	encode:      func(output any) ([]byte, error) { return json.Marshal(output) },
+}
+
+// rpcCBOR is Smithy RPC v2 CBOR, with the same rules for members.
+var rpcCBOR = binding{
+	contentType: "application/cbor",
+	headers:     map[string]string{smithyProtocol: rpcV2CBOR},
+	decode:      cborDecoder.Unmarshal,
+	encode:      cborEncoder.Marshal,
+}
+
+const (
+	smithyProtocol = "Smithy-Protocol"
+	rpcV2CBOR      = "rpc-v2-cbor"
+)
+
+var cborDecoder = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
+		MaxNestedLevels:   16,
+	}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}()
+
+var cborEncoder = func() cbor.EncMode {
+	mode, err := cbor.EncOptions{}.EncMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}()
+
+// handler serves calls of operations over any binding.
+type handler struct {
+	allocator *allocator.Allocator
+	log       *slog.Logger
+}
+
+// json serves POST /.
+func (h handler) json(c *gin.Context) {
+	target := c.GetHeader("X-Amz-Target")
+	name, ok := strings.CutPrefix(target, "GameLift.")
+	if !ok {
+		if target == "" {
+			awsJSON.fail(c, refused(http.StatusBadRequest, "the header X-Amz-Target is missing; set it to GameLift.<operation>"))
+			return
+		}
+		name = target
+	}
+	h.call(c, awsJSON, name)
+}
+
+// cbor serves POST /service/GameLift/operation/<Op>.
+func (h handler) cbor(c *gin.Context) {
+	if protocol := c.GetHeader(smithyProtocol); protocol != rpcV2CBOR {
+		rpcCBOR.fail(c, refused(http.StatusBadRequest, "the header Smithy-Protocol is "+quoted(protocol)+"; it must be "+rpcV2CBOR))
+		return
+	}
+	h.call(c, rpcCBOR, c.Param("operation"))
+}
+
+// call runs the operation of that name with the input in the body.
+func (h handler) call(c *gin.Context, b binding, name string) {
+	op, known := operations[name]
+	if !known {
+		b.fail(c, unknownOperation(name))
+		return
+	}
+	input := op.newInput()
+	if refusal := b.read(c, input); refusal != nil {
+		b.fail(c, *refusal)
+		return
+	}
+	err := validate(input)
+	var output any
+	if err == nil {
+		output, err = op.run(c.Request.Context(), h.allocator, input, retryToken(c.Request.Header))
+	}
+	if err != nil {
+		h.report(c, name, err)
+		b.fail(c, exceptionOf(err))
+		return
+	}
+	body, err := b.encode(output)
+	if err != nil {
+		h.report(c, name, err)
+		b.fail(c, exceptionOf(err))
+		return
+	}
+	b.write(c, http.StatusOK, body)
+}
+
+// retryToken returns what names the call in each of its retries: what the AWS SDKs send, or what others may.
+func retryToken(header http.Header) string {
+	if id := header.Get("Amz-Sdk-Invocation-Id"); id != "" {
+		return id
+	}
+	return header.Get("Idempotency-Key")
+}
+
+// report logs what a caller is not told of an error.
+func (h handler) report(c *gin.Context, operation string, err error) {
+	level := slog.LevelDebug
+	if exceptionOf(err).status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	h.log.Log(c.Request.Context(), level, "operation failed",
+		"operation", operation, "request_id", c.Writer.Header().Get(requestID), "error", err)
+}
+
+// read decodes the body of a request. An empty body sets no member.
+func (b binding) read(c *gin.Context, input any) *exception {
+	refuse := func(status int, message string) *exception {
+		e := refused(status, message)
+		return &e
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return refuse(http.StatusRequestEntityTooLarge, "the body is larger than 4 MiB, which no valid input is")
+		}
+		return refuse(http.StatusBadRequest, "the body could not be read to its end")
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	contentType := c.GetHeader("Content-Type")
+	if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != b.contentType {
+		return refuse(http.StatusUnsupportedMediaType, "the Content-Type is "+quoted(contentType)+"; it must be "+b.contentType)
+	}
+	if err := b.decode(body, input); err != nil {
+		return refuse(http.StatusBadRequest, "the body is not a valid input: "+err.Error())
+	}
+	return nil
+}
+
+// errorBody is the shape of every exception. JSON clients look for Message or message, CBOR clients for either by exception.
+type errorBody struct {
+	Type       string `json:"__type"`
+	Message    string
+	MessageToo string `json:"message"`
+}
+
+// fail answers with an exception.
+func (b binding) fail(c *gin.Context, e exception) {
+	message := strings.ToValidUTF8(e.message, "�")           // it may quote a client
+	body, _ := b.encode(errorBody{e.name, message, message}) // valid text cannot fail
+	c.Header("X-Amzn-Errortype", e.name)
+	b.write(c, e.status, body)
+}
+
+func (b binding) write(c *gin.Context, status int, body []byte) {
+	for name, text := range b.headers {
+		c.Header(name, text)
+	}
+	c.Data(status, b.contentType, body)
+}
+
+// requestID is the header that names a request in its response and in the log.
+const requestID = "X-Amzn-Requestid"
+
+func nameRequest(c *gin.Context) { c.Header(requestID, uuid.NewString()) }

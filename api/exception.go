@@ -1,0 +1,64 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/berthgg/berth/allocator"
+)
+
+// exception is an error on the wire: the name of the service model's exception, the status, and a message for the caller.
+type exception struct {
+	name    string
+	status  int
+	message string
+}
+
+// exceptions maps the kinds of failure to the service model's exceptions. Clients retry on status 500, with the same
+// invocation id, which is safe.
+var exceptions = map[allocator.Kind]exception{
+	allocator.ErrInvalidRequest:              {name: "InvalidRequestException", status: http.StatusBadRequest},
+	allocator.ErrNotFound:                    {name: "NotFoundException", status: http.StatusBadRequest},
+	allocator.ErrConflict:                    {name: "ConflictException", status: http.StatusBadRequest},
+	allocator.ErrIdempotentParameterMismatch: {name: "IdempotentParameterMismatchException", status: http.StatusBadRequest},
+	allocator.ErrGameSessionFull:             {name: "GameSessionFullException", status: http.StatusBadRequest},
+	allocator.ErrInvalidGameSessionStatus:    {name: "InvalidGameSessionStatusException", status: http.StatusBadRequest},
+	allocator.ErrInvalidPlayerSessionStatus:  {name: "InvalidRequestException", status: http.StatusBadRequest},
+	allocator.ErrFleetCapacityExceeded:       {name: "FleetCapacityExceededException", status: http.StatusBadRequest},
+	allocator.ErrStoreUnavailable:            {name: "InternalServiceException", status: http.StatusInternalServerError},
+	allocator.ErrOutcomeUnknown:              {name: "InternalServiceException", status: http.StatusInternalServerError},
+	allocator.ErrInternal:                    {name: "InternalServiceException", status: http.StatusInternalServerError},
+}
+
+// exceptionOf returns what a caller sees of an error. Causes stay in the log.
+func exceptionOf(err error) exception {
+	var failure *allocator.Error
+	if !errors.As(err, &failure) {
+		return exception{"InternalServiceException", http.StatusInternalServerError, "an unforeseen error; the service's log has it under this request id"}
+	}
+	seen, known := exceptions[failure.Kind]
+	if !known {
+		seen = exceptions[allocator.ErrInternal]
+	}
+	seen.message = failure.Message
+	return seen
+}
+
+// unknownOperation is the exception for an operation that is not in the table.
+func unknownOperation(name string) exception {
+	return exception{"UnknownOperationException", http.StatusNotFound, "Berth has no operation " + quoted(name) + "; the README lists those that it serves"}
+}
+
+// refused is the exception for a request that is no call of an operation.
+func refused(status int, message string) exception {
+	return exception{"InvalidRequestException", status, message}
+}
+
+// quoted quotes what a client sent for a message, short enough for one.
+func quoted(text string) string {
+	const most = 100
+	if runes := []rune(text); len(runes) > most {
+		text = string(runes[:most]) + "…"
+	}
+	return `"` + text + `"`
+}

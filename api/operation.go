@@ -1,0 +1,60 @@
+package api
+
+import (
+	"context"
+
+	"github.com/berthgg/berth/allocator"
+)
+
+// operation is a row of the operation table: what a client calls by name over any binding.
+type operation struct {
+	name string
+	// newInput returns a pointer to an empty input shape.
+	newInput func() any
+	// run takes such a pointer, filled and valid, and returns the output shape.
+	run func(ctx context.Context, a *allocator.Allocator, input any, retryToken string) (any, error)
+}
+
+// row makes a row of the table from a function on the operation's own shapes.
+func row[In, Out any](name string, run func(context.Context, *allocator.Allocator, *In, string) (Out, error)) operation {
+	return operation{
+		name:     name,
+		newInput: func() any { return new(In) },
+		run: func(ctx context.Context, a *allocator.Allocator, input any, retryToken string) (any, error) {
+			return run(ctx, a, input.(*In), retryToken)
+		},
+	}
+}
+
+// table holds every operation that Berth serves.
+var table = []operation{
+	row("CreateLocation", createLocation),
+	row("CreateFleet", createFleet),
+	row("RegisterCompute", registerCompute),
+	row("CreateGameSession", createGameSession),
+	row("DescribeGameSessions", describeGameSessions),
+	row("UpdateGameSession", updateGameSession),
+	row("CreatePlayerSession", createPlayerSession),
+	row("CreatePlayerSessions", createPlayerSessions),
+	row("DescribePlayerSessions", describePlayerSessions),
+	// Not in the AWS API: there, game servers do this through the Server SDK.
+	row("AcceptPlayerSession", acceptPlayerSession),
+	row("RemovePlayerSession", removePlayerSession),
+}
+
+var operations = func() map[string]operation {
+	byName := make(map[string]operation, len(table))
+	for _, op := range table {
+		byName[op.name] = op
+	}
+	return byName
+}()
+
+// Operations lists the names of the operations that Berth serves, in the order of the table.
+func Operations() []string {
+	names := make([]string, len(table))
+	for i, op := range table {
+		names[i] = op.name
+	}
+	return names
+}

@@ -1,0 +1,132 @@
+package api
+
+import (
+	"context"
+
+	"github.com/berthgg/berth/allocator"
+)
+
+type playerSession struct {
+	PlayerSessionId string
+	PlayerId        string
+	GameSessionId   string
+	FleetId         string
+	FleetArn        string
+	CreationTime    timestamp
+	TerminationTime timestamp `json:",omitzero"`
+	Status          string
+	IpAddress       string `json:",omitzero"`
+	DnsName         string `json:",omitzero"`
+	Port            int    `json:",omitzero"`
+	PlayerData      string `json:",omitzero"`
+}
+
+func playerSessionShape(s allocator.PlayerSession) playerSession {
+	return playerSession{
+		PlayerSessionId: string(s.ID),
+		PlayerId:        s.PlayerID,
+		GameSessionId:   string(s.GameSessionID),
+		FleetId:         string(s.FleetID),
+		FleetArn:        s.FleetARN,
+		CreationTime:    timestamp(s.CreationTime),
+		TerminationTime: timestamp(s.TerminationTime),
+		Status:          string(s.Status),
+		IpAddress:       s.IPAddress,
+		DnsName:         s.DNSName,
+		Port:            s.Port,
+		PlayerData:      s.PlayerData,
+	}
+}
+
+type playerSessionOutput struct{ PlayerSession playerSession }
+
+func playerSessionResult(s *allocator.PlayerSession, err error) (*playerSessionOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &playerSessionOutput{playerSessionShape(*s)}, nil
+}
+
+type playerSessionsOutput struct {
+	PlayerSessions []playerSession
+	NextToken      string `json:",omitzero"`
+}
+
+type createPlayerSessionInput struct {
+	GameSessionId *string `validate:"required,min=1,max=512,pattern=gameSessionId"`
+	PlayerId      *string `validate:"required,min=1,max=1024"`
+	PlayerData    *string `validate:"omitnil,min=1,max=2048"`
+}
+
+func createPlayerSession(ctx context.Context, a *allocator.Allocator, in *createPlayerSessionInput, retryToken string) (*playerSessionOutput, error) {
+	return playerSessionResult(a.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{
+		GameSessionID: allocator.GameSessionID(*in.GameSessionId),
+		PlayerID:      *in.PlayerId,
+		PlayerData:    value(in.PlayerData),
+		RetryToken:    retryToken,
+	}))
+}
+
+type createPlayerSessionsInput struct {
+	GameSessionId *string           `validate:"required,min=1,max=512,pattern=gameSessionId"`
+	PlayerIds     []string          `validate:"required,min=1,max=25,dive,min=1,max=1024"`
+	PlayerDataMap map[string]string `validate:"dive,keys,min=1,max=1024,endkeys,min=1,max=2048"`
+}
+
+func createPlayerSessions(ctx context.Context, a *allocator.Allocator, in *createPlayerSessionsInput, retryToken string) (*playerSessionsOutput, error) {
+	sessions, err := a.CreatePlayerSessions(ctx, allocator.CreatePlayerSessionsInput{
+		GameSessionID: allocator.GameSessionID(*in.GameSessionId),
+		PlayerIDs:     in.PlayerIds,
+		PlayerDataMap: in.PlayerDataMap,
+		RetryToken:    retryToken,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &playerSessionsOutput{PlayerSessions: shapes(sessions, playerSessionShape)}, nil
+}
+
+type describePlayerSessionsInput struct {
+	GameSessionId             *string `validate:"omitnil,min=1,max=512,pattern=gameSessionId"`
+	PlayerId                  *string `validate:"omitnil,min=1,max=1024"`
+	PlayerSessionId           *string `validate:"omitnil,pattern=playerSessionId"`
+	PlayerSessionStatusFilter *string `validate:"omitnil,min=1,max=1024"`
+	Limit                     *int    `validate:"omitnil,min=1"`
+	NextToken                 *string `validate:"omitnil,min=1,max=1024"`
+}
+
+func describePlayerSessions(ctx context.Context, a *allocator.Allocator, in *describePlayerSessionsInput, _ string) (*playerSessionsOutput, error) {
+	out, err := a.DescribePlayerSessions(ctx, allocator.DescribePlayerSessionsInput{
+		GameSessionID:   allocator.GameSessionID(value(in.GameSessionId)),
+		PlayerID:        value(in.PlayerId),
+		PlayerSessionID: allocator.PlayerSessionID(value(in.PlayerSessionId)),
+		StatusFilter:    allocator.PlayerSessionStatus(value(in.PlayerSessionStatusFilter)),
+		Limit:           value(in.Limit),
+		NextToken:       value(in.NextToken),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &playerSessionsOutput{shapes(out.PlayerSessions, playerSessionShape), out.NextToken}, nil
+}
+
+type playerSessionInput struct {
+	GameSessionId   *string `validate:"required,min=1,max=512,pattern=gameSessionId"`
+	PlayerSessionId *string `validate:"required,pattern=playerSessionId"`
+}
+
+func acceptPlayerSession(ctx context.Context, a *allocator.Allocator, in *playerSessionInput, retryToken string) (*playerSessionOutput, error) {
+	return playerSessionResult(a.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{
+		GameSessionID:   allocator.GameSessionID(*in.GameSessionId),
+		PlayerSessionID: allocator.PlayerSessionID(*in.PlayerSessionId),
+		RetryToken:      retryToken,
+	}))
+}
+
+func removePlayerSession(ctx context.Context, a *allocator.Allocator, in *playerSessionInput, retryToken string) (*playerSessionOutput, error) {
+	return playerSessionResult(a.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{
+		GameSessionID:   allocator.GameSessionID(*in.GameSessionId),
+		PlayerSessionID: allocator.PlayerSessionID(*in.PlayerSessionId),
+		RetryToken:      retryToken,
+	}))
+}

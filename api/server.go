@@ -1,0 +1,67 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/berthgg/berth/allocator"
+)
+
+// Config says what a handler serves.
+type Config struct {
+	Allocator *allocator.Allocator
+	// Ready fails while the service should get no requests. Default: while the store does not answer.
+	Ready func(context.Context) error
+	// Logger is told of requests that fail for reasons of the service. Default slog.Default().
+	Logger *slog.Logger
+}
+
+// readyTimeout is how long a readiness check may take.
+const readyTimeout = time.Second
+
+// New returns the handler of the service.
+func New(config Config) http.Handler {
+	if config.Ready == nil {
+		config.Ready = config.Allocator.Ready
+	}
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	h := handler{config.Allocator, config.Logger}
+
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.HandleMethodNotAllowed = true
+	engine.Use(nameRequest, gin.CustomRecoveryWithWriter(io.Discard, func(c *gin.Context, panicked any) {
+		err := fmt.Errorf("panic: %v", panicked)
+		h.report(c, c.Request.URL.Path, err)
+		awsJSON.fail(c, exceptionOf(err))
+	}))
+	engine.POST("/", h.json)
+	engine.POST("/service/GameLift/operation/:operation", h.cbor)
+	engine.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "alive\n") })
+	engine.GET("/readyz", func(c *gin.Context) { readyz(c, config.Ready) })
+	engine.NoRoute(func(c *gin.Context) {
+		awsJSON.fail(c, refused(http.StatusNotFound, "there is nothing at "+quoted(c.Request.URL.Path)+"; call operations with POST /"))
+	})
+	engine.NoMethod(func(c *gin.Context) {
+		awsJSON.fail(c, refused(http.StatusMethodNotAllowed, "the method "+quoted(c.Request.Method)+" is not for "+quoted(c.Request.URL.Path)+"; call operations with POST"))
+	})
+	return engine
+}
+
+func readyz(c *gin.Context, ready func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
+	defer cancel()
+	if err := ready(ctx); err != nil {
+		c.String(http.StatusServiceUnavailable, "not ready: %v\n", err)
+		return
+	}
+	c.String(http.StatusOK, "ready\n")
+}

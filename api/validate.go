@@ -1,0 +1,92 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-playground/validator/v10"
+
+	"github.com/berthgg/berth/allocator"
+)
+
+// patterns of the service model, by the name that a validate tag gives them. A value must match as a whole.
+var patterns = map[string]*regexp.Regexp{
+	"gameSessionId":   regexp.MustCompile(`^[a-zA-Z0-9:/-]+$`),
+	"playerSessionId": regexp.MustCompile(`^psess-\S+$`),
+	"fleetIdOrArn":    regexp.MustCompile(`^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet/[a-z]*fleet-[a-zA-Z0-9\-]+$`),
+	"aliasIdOrArn":    regexp.MustCompile(`^alias-\S+$|^arn:.*:alias/alias-\S+$`),
+	"token":           regexp.MustCompile(`^[a-zA-Z0-9-]+$`),
+	"location":        regexp.MustCompile(`^[A-Za-z0-9\-]+$`),
+	"customLocation":  regexp.MustCompile(`^custom-[A-Za-z0-9\-]+$`),
+	"computeName":     regexp.MustCompile(`^[a-zA-Z0-9\-]+(/[a-zA-Z0-9\-]+)?$`),
+	"dnsName":         regexp.MustCompile(`^[0-9a-zA-Z_\-.]+$`),
+	"ipAddress":       regexp.MustCompile(`^[0-9A-Fa-f:.]+$`),
+	"cost":            regexp.MustCompile(`^\d{1,5}(?:\.\d{1,5})?$`),
+}
+
+// constraints checks the validate tags of input shapes. String lengths count characters.
+var constraints = func() *validator.Validate {
+	v := validator.New(validator.WithRequiredStructEnabled())
+	err := v.RegisterValidation("pattern", func(field validator.FieldLevel) bool {
+		return patterns[field.Param()].MatchString(field.Field().String())
+	})
+	if err != nil {
+		panic(err)
+	}
+	return v
+}()
+
+// validate fails with ErrInvalidRequest, naming every member that breaks a constraint and the constraint.
+func validate(input any) error {
+	err := constraints.Struct(input)
+	if err == nil {
+		return nil
+	}
+	var broken validator.ValidationErrors
+	if !errors.As(err, &broken) {
+		return err
+	}
+	messages := make([]string, len(broken))
+	for i, constraint := range broken {
+		messages[i] = explain(constraint)
+	}
+	return invalid("%s", strings.Join(messages, "; "))
+}
+
+func explain(broken validator.FieldError) string {
+	_, member, _ := strings.Cut(broken.Namespace(), ".")
+	limit := broken.Param()
+	switch broken.Tag() {
+	case "required":
+		return member + " is missing; it is required"
+	case "min":
+		return fmt.Sprintf("%s %s; the minimum is %s", member, size(broken.Value()), limit)
+	case "max":
+		return fmt.Sprintf("%s %s; the maximum is %s", member, size(broken.Value()), limit)
+	case "oneof":
+		return fmt.Sprintf("%s is %q; it must be one of %s", member, broken.Value(), strings.Join(strings.Fields(limit), ", "))
+	case "pattern":
+		return fmt.Sprintf("%s does not match the pattern %s", member, patterns[limit])
+	}
+	return fmt.Sprintf("%s breaks the constraint %s %s", member, broken.Tag(), limit)
+}
+
+// size says how large a value is, in the unit that its limits have.
+func size(value any) string {
+	v := reflect.ValueOf(value)
+	switch v.Kind() {
+	case reflect.String:
+		return fmt.Sprintf("has %d characters", utf8.RuneCountInString(v.String()))
+	case reflect.Slice, reflect.Map:
+		return fmt.Sprintf("has %d members", v.Len())
+	}
+	return fmt.Sprintf("is %v", value)
+}
+
+func invalid(format string, args ...any) error {
+	return &allocator.Error{Kind: allocator.ErrInvalidRequest, Message: fmt.Sprintf(format, args...)}
+}
