@@ -1,0 +1,51 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// openRedis makes a client of a URL. The scheme says what is there: redis and rediss (TLS) one node, redis-cluster and
+// rediss-cluster a Redis Cluster, redis-sentinel and rediss-sentinel a Sentinel group. Query parameters are go-redis' own.
+func openRedis(text string) (redis.UniversalClient, error) {
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("not a URL, such as redis://127.0.0.1:6379/0") // its error would show a password
+	}
+	scheme, topology, _ := strings.Cut(parsed.Scheme, "-")
+	if scheme != "redis" && scheme != "rediss" {
+		return nil, fmt.Errorf("the scheme %q is none of redis, rediss, redis-cluster, rediss-cluster, redis-sentinel, rediss-sentinel", parsed.Scheme)
+	}
+	parsed.Scheme = scheme
+	switch topology {
+	case "":
+		options, err := redis.ParseURL(parsed.String())
+		if err != nil {
+			return nil, err
+		}
+		options.ContextTimeoutEnabled = true
+		return redis.NewClient(options), nil
+	case "cluster":
+		options, err := redis.ParseClusterURL(parsed.String())
+		if err != nil {
+			return nil, err
+		}
+		options.ContextTimeoutEnabled = true
+		return redis.NewClusterClient(options), nil
+	case "sentinel":
+		options, err := redis.ParseFailoverURL(parsed.String())
+		if err != nil {
+			return nil, err
+		}
+		if options.MasterName == "" {
+			return nil, errors.New("the query parameter master_name is missing; it names the group that the Sentinels watch")
+		}
+		options.ContextTimeoutEnabled = true
+		return redis.NewFailoverClient(options), nil
+	}
+	return nil, fmt.Errorf("the scheme %q is none of redis, rediss, redis-cluster, rediss-cluster, redis-sentinel, rediss-sentinel", text[:strings.Index(text, ":")])
+}

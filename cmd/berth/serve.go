@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/berthgg/berth/allocator"
+	"github.com/berthgg/berth/api"
+)
+
+// shutdownTimeout is how long requests in flight may take to finish after a signal to stop.
+const shutdownTimeout = 30 * time.Second
+
+type serveCommand struct {
+	Addr               string        `default:"127.0.0.1:8080" help:"Where to listen."`
+	Insecure           bool          `help:"Listen on an address that others can reach, although nothing asks callers who they are."`
+	Redis              string        `placeholder:"URL" help:"The store: redis:// or rediss:// for one node; redis-cluster://host:port?addr=host2:port2; redis-sentinel://host:port?master_name=name&addr=host2:port2. Without it, a store inside this process, which ends with it."`
+	ReservationTimeout time.Duration `default:"60s" help:"How long a player session may stay RESERVED."`
+	Retention          time.Duration `default:"24h" help:"How long ended player sessions stay readable."`
+	Region             string        `default:"us-east-1" help:"The region in ARNs."`
+	MaxPlayerSessions  int           `default:"200" help:"The most player sessions that a game session may have at a time."`
+	AutoActivate       *bool         `negatable:"" help:"Make game sessions of fleets without server processes ACTIVE at once, on a registered compute. The default without --redis."`
+	Demo               bool          `help:"Create a game session with a few slots, and print commands to try it with."`
+	LogLevel           slog.Level    `default:"info" help:"What to log: debug, info, warn or error."`
+}
+
+// Validate refuses what cannot work before anything starts.
+func (s *serveCommand) Validate() error {
+	switch {
+	case s.ReservationTimeout <= 0 || s.ReservationTimeout%time.Millisecond != 0:
+		return fmt.Errorf("--reservation-timeout is %v; it must be a positive number of milliseconds", s.ReservationTimeout)
+	case s.Retention <= 0:
+		return fmt.Errorf("--retention is %v; it must be positive", s.Retention)
+	case s.MaxPlayerSessions <= 0:
+		return fmt.Errorf("--max-player-sessions is %d; it must be positive", s.MaxPlayerSessions)
+	case s.Region == "":
+		return errors.New("--region is empty")
+	}
+	host, _, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		return fmt.Errorf("--addr is %q; it must be host:port", s.Addr)
+	}
+	if !s.Insecure && !isLoopback(host) {
+		return fmt.Errorf("--addr %s can be reached by others, and nothing asks callers who they are; listen on 127.0.0.1, or add --insecure if the network keeps strangers out", s.Addr)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Run serves until ctx ends, then finishes what is in flight.
+func (s *serveCommand) Run(ctx context.Context) (err error) {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel}))
+	client, closeStore, err := s.openStore(log)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+
+	embedded := s.Redis == ""
+	slots, err := allocator.Open(ctx, allocator.Config{
+		Redis:              client,
+		Region:             s.Region,
+		ReservationTimeout: s.ReservationTimeout,
+		Retention:          s.Retention,
+		MaxPlayerSessions:  s.MaxPlayerSessions,
+		AutoActivate:       s.AutoActivate == nil && (embedded || s.Demo) || s.AutoActivate != nil && *s.AutoActivate,
+		SweepOnly:          embedded,
+		Logger:             log,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the store: %w", err)
+	}
+	listener, err := net.Listen("tcp", s.Addr)
+	if err != nil {
+		return err
+	}
+
+	clockwork, stopClockwork := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { slots.Run(clockwork) })
+	defer running.Wait()
+	defer stopClockwork()
+
+	var draining atomic.Bool
+	server := &http.Server{
+		Handler: api.New(api.Config{
+			Allocator: slots,
+			Ready: func(ctx context.Context) error {
+				if draining.Load() {
+					return errors.New("shutting down")
+				}
+				return slots.Ready(ctx)
+			},
+			Logger: log,
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	log.Info("serving", "addr", listener.Addr().String(), "version", version())
+	if s.Demo {
+		if err := demo(ctx, os.Stdout, slots, "http://"+listener.Addr().String(), s.Region); err != nil {
+			return errors.Join(err, server.Close())
+		}
+	}
+
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("shutting down; requests in flight are finished first")
+	draining.Store(true)
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(deadline); err != nil {
+		return fmt.Errorf("requests were still in flight after %v: %w", shutdownTimeout, err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// openStore connects to the store, or starts the one inside this process.
+func (s *serveCommand) openStore(log *slog.Logger) (redis.UniversalClient, func(), error) {
+	if s.Redis == "" {
+		log.Warn("the store is inside this process: nothing survives it. Set --redis to keep player sessions")
+		store, err := startEmbedded()
+		if err != nil {
+			return nil, nil, err
+		}
+		return store.client, store.close, nil
+	}
+	client, err := openRedis(s.Redis)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--redis: %w", err)
+	}
+	return client, func() { _ = client.Close() }, nil
+}
