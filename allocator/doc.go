@@ -5,10 +5,10 @@
 // reserves one for a player; when the player connects, the game server calls AcceptPlayerSession; when the player leaves,
 // RemovePlayerSession. A player who never shows up loses the slot at the reservation timeout.
 //
-//	                 AcceptPlayerSession            RemovePlayerSession
-//	     RESERVED ────────────────────────► ACTIVE ────────────────────────► COMPLETED
-//	        │
-//	        └──── reservation timeout ────► TIMEDOUT
+//	            AcceptPlayerSession            RemovePlayerSession
+//	RESERVED ────────────────────────► ACTIVE ────────────────────────► COMPLETED
+//	   │
+//	   └──── reservation timeout ────► TIMEDOUT
 //
 // # Invariants
 //

@@ -56,7 +56,7 @@ func (a *Allocator) watchExpiry(ctx context.Context, expired func(partition)) {
 	every(ctx, followInterval, func() {
 		masters := make(map[string]*redis.Client)
 		var mu sync.Mutex
-		err := a.eachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+		err := a.eachMaster(ctx, func(_ context.Context, master *redis.Client) error {
 			mu.Lock()
 			defer mu.Unlock()
 			masters[master.Options().Addr] = master

@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -170,7 +171,7 @@ const propertyPrefix = "property:"
 
 // portOf gives a game session a port that stays the same and is seldom another's.
 func portOf(game ref) int {
-	id, _ := game.uuid()
+	id := game.uuid()
 	return firstPort + int(uint16(id[1])<<8|uint16(id[2]))%(lastPort-firstPort+1)
 }
 
@@ -400,7 +401,7 @@ func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location stri
 	if fleetFields.text(0) == "" {
 		return host{}, fleetNotFound(fleet)
 	}
-	if atLocation != nil && atLocation.Err() == redis.Nil {
+	if atLocation != nil && errors.Is(atLocation.Err(), redis.Nil) {
 		return host{}, failure(ErrInvalidRequest, "Location %s is not a location of fleet %s", location, fleet)
 	}
 	if !a.autoActivate {

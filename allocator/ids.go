@@ -23,8 +23,7 @@ type FleetID string
 const playerSessionIDPrefix = "psess-"
 
 func playerSessionID(r ref) PlayerSessionID {
-	id, _ := r.uuid()
-	return PlayerSessionID(playerSessionIDPrefix + id.String())
+	return PlayerSessionID(playerSessionIDPrefix + r.uuid().String())
 }
 
 // ref returns where the player session is kept, and false when no player session can have this id.

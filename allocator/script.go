@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -200,7 +201,7 @@ func (a *Allocator) pipelined(ctx context.Context, queue func(redis.Pipeliner)) 
 		queue(pipe)
 		return nil
 	})
-	if err != nil && err != redis.Nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return storeFailure(fmt.Errorf("pipeline: %w", err), false)
 	}
 	return nil

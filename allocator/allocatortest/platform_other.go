@@ -1,0 +1,19 @@
+//go:build !linux
+
+package allocatortest
+
+import (
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// dieWithUs does nothing here: a server outlives a test process that is killed.
+func dieWithUs(*exec.Cmd) {}
+
+// shareTime ends the test: preloading a library works differently here, if at all.
+func shareTime(t testing.TB, _ string) func(time.Time) {
+	t.Helper()
+	missing(t, "the clock of a real Redis can be held on Linux only")
+	return nil
+}
