@@ -20,7 +20,7 @@ type commands struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	parsed := kong.Parse(&commands{},
 		kong.Name("berth"),
 		kong.Description("The Amazon GameLift player-session API, served from your own Redis. Every flag of a command can be set in the environment, as BERTH_<FLAG>."),
@@ -29,7 +29,6 @@ func main() {
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err := parsed.Run(); err != nil {
-		stop()
 		fmt.Fprintln(os.Stderr, "berth:", err)
 		os.Exit(1)
 	}

@@ -17,8 +17,9 @@ func openRedis(text string) (redis.UniversalClient, error) {
 		return nil, errors.New("not a URL, such as redis://127.0.0.1:6379/0") // its error would show a password
 	}
 	scheme, topology, _ := strings.Cut(parsed.Scheme, "-")
+	unknown := fmt.Errorf("the scheme %q is none of redis, rediss, redis-cluster, rediss-cluster, redis-sentinel, rediss-sentinel", parsed.Scheme)
 	if scheme != "redis" && scheme != "rediss" {
-		return nil, fmt.Errorf("the scheme %q is none of redis, rediss, redis-cluster, rediss-cluster, redis-sentinel, rediss-sentinel", parsed.Scheme)
+		return nil, unknown
 	}
 	parsed.Scheme = scheme
 	switch topology {
@@ -47,5 +48,5 @@ func openRedis(text string) (redis.UniversalClient, error) {
 		options.ContextTimeoutEnabled = true
 		return redis.NewFailoverClient(options), nil
 	}
-	return nil, fmt.Errorf("the scheme %q is none of redis, rediss, redis-cluster, rediss-cluster, redis-sentinel, rediss-sentinel", text[:strings.Index(text, ":")])
+	return nil, unknown
 }
