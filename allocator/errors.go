@@ -3,7 +3,7 @@ package allocator
 import (
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -67,19 +67,17 @@ var refusals = []string{
 	"NOPERM", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "WRONGPASS", "ERR max number of clients",
 }
 
-// storeFailure gives what go-redis failed with its kind. A change that may have reached the server has an unknown
-// outcome; a read, or a change that surely did not reach it, merely found the store unavailable.
-func storeFailure(err error, isChange bool) *Error {
-	var answered redis.Error
-	if errors.As(err, &answered) {
-		for _, refusal := range refusals {
-			if strings.HasPrefix(answered.Error(), refusal) {
-				return unavailable(err)
-			}
-		}
+// storeFailure gives what go-redis failed with its kind. sent is how often a change was sent to a server; it is 0 for what
+// only reads. A change surely did not happen if it was never sent, or sent once and refused. If go-redis sent it again,
+// its error is about the last time and nobody knows about those before.
+func storeFailure(err error, sent int) *Error {
+	var answer redis.Error
+	isAnswer := errors.As(err, &answer)
+	refused := isAnswer && slices.ContainsFunc(refusals, func(r string) bool { return strings.HasPrefix(answer.Error(), r) })
+	switch {
+	case isAnswer && !refused:
 		return &Error{Kind: ErrInternal, Message: "the store holds data that this version of Berth cannot work with", Cause: err}
-	}
-	if isChange && mayHaveBeenSent(err) {
+	case sent > 1 || sent == 1 && !refused:
 		return &Error{
 			Kind:    ErrOutcomeUnknown,
 			Message: "the store did not answer in time, so the change may or may not have happened; retry with the same idempotency token",
@@ -91,12 +89,4 @@ func storeFailure(err error, isChange bool) *Error {
 
 func unavailable(err error) *Error {
 	return &Error{Kind: ErrStoreUnavailable, Message: "the store is unavailable; nothing was changed, retry later", Cause: err}
-}
-
-func mayHaveBeenSent(err error) bool {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return false
-	}
-	return !errors.Is(err, redis.ErrPoolTimeout) && !errors.Is(err, redis.ErrPoolExhausted) && !errors.Is(err, redis.ErrClosed)
 }

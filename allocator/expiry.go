@@ -63,7 +63,7 @@ func (a *Allocator) watchExpiry(ctx context.Context, expired func(partition)) {
 			return nil
 		})
 		if err != nil {
-			a.logged(ctx, "looking up the masters", storeFailure(err, false))
+			a.logged(ctx, "looking up the masters", storeFailure(err, 0))
 			return
 		}
 		for addr, stop := range following {

@@ -280,7 +280,7 @@ func (a *Allocator) DescribeGameSessions(ctx context.Context, in DescribeGameSes
 	fleet := a.fleetID(in.FleetID)
 	exists, err := a.redis.Exists(ctx, fleetKey(fleet)).Result()
 	if err != nil {
-		return nil, storeFailure(err, false)
+		return nil, storeFailure(err, 0)
 	}
 	if exists == 0 {
 		return nil, fleetNotFound(in.FleetID)
@@ -417,7 +417,7 @@ func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location stri
 	name := computes.Val()[0]
 	compute, err := a.redis.HGetAll(ctx, computeKey(fleet, name)).Result()
 	if err != nil {
-		return host{}, storeFailure(err, false)
+		return host{}, storeFailure(err, 0)
 	}
 	if len(compute) == 0 {
 		return host{}, failure(ErrFleetCapacityExceeded, "compute %s has just left; try again", name)

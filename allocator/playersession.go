@@ -342,7 +342,7 @@ func (a *Allocator) describeByGameSession(ctx context.Context, in DescribePlayer
 	if len(sessions) == 0 {
 		exists, err := a.redis.Exists(ctx, gameSessionKey(game)).Result()
 		if err != nil {
-			return nil, storeFailure(err, false)
+			return nil, storeFailure(err, 0)
 		}
 		if exists == 0 {
 			return nil, a.gameSessionNotFound(in.GameSessionID)
@@ -366,14 +366,14 @@ func (a *Allocator) slotHolders(game ref) lister {
 	return func(ctx context.Context, after cursor, n int) ([]entry, error) {
 		holders, err := a.redis.ZRange(ctx, slotsKey(game), 0, -1).Result()
 		if err != nil {
-			return nil, storeFailure(err, false)
+			return nil, storeFailure(err, 0)
 		}
 		if len(holders) == 0 {
 			return nil, nil
 		}
 		created, err := a.redis.ZMScore(ctx, playerSessionsKey(game), holders...).Result()
 		if err != nil {
-			return nil, storeFailure(err, false)
+			return nil, storeFailure(err, 0)
 		}
 		var entries []entry
 		for i, text := range holders {

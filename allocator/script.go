@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -47,15 +48,37 @@ var (
 
 // run runs a script and returns its reply, whose first field is the status word.
 func (a *Allocator) run(ctx context.Context, s script, keys []string, args ...any) (fields, error) {
+	sent := func() int { return 0 }
+	if s.isChange && len(args) > 0 {
+		first := &countedArg{value: args[0]}
+		args[0], sent = first, first.sent
+	}
 	reply, err := s.Run(ctx, a.redis, keys, args...).Slice()
 	if err != nil {
-		return nil, storeFailure(err, s.isChange)
+		return nil, storeFailure(err, sent())
 	}
 	if len(reply) == 0 {
 		return nil, failure(ErrInternal, "script %s replied nothing", s.name)
 	}
 	return reply, nil
 }
+
+// countedArg is an argument of a command that counts how often the command is sent: go-redis marshals it each time.
+type countedArg struct {
+	value any
+	times atomic.Int32
+}
+
+// MarshalBinary writes the argument.
+func (a *countedArg) MarshalBinary() ([]byte, error) {
+	a.times.Add(1)
+	return fmt.Append(nil, a.value), nil
+}
+
+// String is what traces show.
+func (a *countedArg) String() string { return fmt.Sprint(a.value) }
+
+func (a *countedArg) sent() int { return int(a.times.Load()) }
 
 // call is one call of a script.
 type call struct {
@@ -82,7 +105,7 @@ func (a *Allocator) runAll(ctx context.Context, s script, calls []call) ([]field
 	replies := make([]fields, len(calls))
 	for i, cmd := range cmds {
 		if replies[i], err = cmd.Slice(); err != nil {
-			return nil, storeFailure(err, s.isChange)
+			return nil, storeFailure(err, 0)
 		}
 	}
 	return replies, nil
@@ -202,7 +225,7 @@ func (a *Allocator) pipelined(ctx context.Context, queue func(redis.Pipeliner)) 
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return storeFailure(fmt.Errorf("pipeline: %w", err), false)
+		return storeFailure(fmt.Errorf("pipeline: %w", err), 0)
 	}
 	return nil
 }

@@ -71,15 +71,16 @@ type dueIn struct {
 func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, error) {
 	clock, err := a.redis.Time(ctx).Result()
 	if err != nil {
-		return nil, storeFailure(err, false)
+		return nil, storeFailure(err, 0)
 	}
 	now := clock.UnixMilli()
-	games := make([]*redis.StringSliceCmd, len(partitions))
+	over := now - a.retention.Milliseconds()
+	games := make([]*redis.ZSliceCmd, len(partitions))
 	ended := make([]*redis.StringSliceCmd, len(partitions))
 	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i, p := range partitions {
-			games[i] = pipe.ZRangeByScore(ctx, deadlinesKey(p), upTo(now))
-			ended[i] = pipe.ZRangeByScore(ctx, endedKey(p), upTo(now-a.retention.Milliseconds()))
+			games[i] = pipe.ZRangeByScoreWithScores(ctx, deadlinesKey(p), upTo(now))
+			ended[i] = pipe.ZRangeByScore(ctx, endedKey(p), upTo(over))
 		}
 	})
 	if err != nil {
