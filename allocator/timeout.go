@@ -88,8 +88,13 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 	}
 	var all []dueIn
 	for i, p := range partitions {
-		d := dueIn{partition: p, now: now, games: refsOf(p, games[i].Val()), ended: refsOf(p, ended[i].Val())}
-		d.more = len(d.games) == sweepBatch || len(d.ended) == sweepBatch
+		d := dueIn{partition: p, now: now, ended: refsOf(p, ended[i].Val())}
+		for _, z := range games[i].Val() {
+			d.games = append(d.games, ref{p, z.Member.(string)})
+			// What timed out so long ago that its retention is over too is purged once it is marked.
+			d.more = d.more || int64(z.Score) <= over
+		}
+		d.more = d.more || len(d.games) == sweepBatch || len(d.ended) == sweepBatch
 		if len(d.games)+len(d.ended) > 0 {
 			all = append(all, d)
 		}
