@@ -68,6 +68,14 @@ var cborEncoder = func() cbor.EncMode {
 	return mode
 }()
 
+// bindingOf returns the binding in which a client of any path expects its answer.
+func bindingOf(c *gin.Context) binding {
+	if c.GetHeader(smithyProtocol) == rpcV2CBOR {
+		return rpcCBOR
+	}
+	return awsJSON
+}
+
 // handler serves calls of operations over any binding.
 type handler struct {
 	allocator *allocator.Allocator
@@ -173,6 +181,9 @@ func (b binding) read(c *gin.Context, input any) *exception {
 	return nil
 }
 
+// maxMessage is how many characters a message may have. What a client sent is quoted in it, and could be as large as a body.
+const maxMessage = 4096
+
 // errorBody is the shape of every exception. JSON clients look for Message or message, CBOR clients for either by exception.
 type errorBody struct {
 	Type       string `json:"__type"`
@@ -182,8 +193,8 @@ type errorBody struct {
 
 // fail answers with an exception.
 func (b binding) fail(c *gin.Context, e exception) {
-	message := strings.ToValidUTF8(e.message, "�")           // it may quote a client
-	body, _ := b.encode(errorBody{e.name, message, message}) // valid text cannot fail
+	message := strings.ToValidUTF8(shortened(e.message, maxMessage), "�") // it may quote a client
+	body, _ := b.encode(errorBody{e.name, message, message})              // valid text cannot fail
 	c.Header("X-Amzn-Errortype", e.name)
 	b.write(c, e.status, body)
 }

@@ -55,10 +55,19 @@ func refused(status int, message string) exception {
 }
 
 // quoted quotes what a client sent for a message, short enough for one.
-func quoted(text string) string {
-	const most = 100
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most]) + "…"
+func quoted(text string) string { return `"` + shortened(text, 100) + `"` }
+
+// shortened returns at most so many characters of a text, and a sign where it was cut.
+func shortened(text string, most int) string {
+	if len(text) <= most { // as bytes, so surely as characters
+		return text
 	}
-	return `"` + text + `"`
+	characters := 0
+	for i := range text {
+		if characters == most {
+			return text[:i] + "…"
+		}
+		characters++
+	}
+	return text
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -38,20 +39,21 @@ func New(config Config) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
+	engine.RedirectTrailingSlash = false // a redirect would name neither the request nor an exception
 	engine.Use(nameRequest, gin.CustomRecoveryWithWriter(io.Discard, func(c *gin.Context, panicked any) {
-		err := fmt.Errorf("panic: %v", panicked)
+		err := fmt.Errorf("panic: %v\n%s", panicked, debug.Stack())
 		h.report(c, c.Request.URL.Path, err)
-		awsJSON.fail(c, exceptionOf(err))
+		bindingOf(c).fail(c, exceptionOf(err))
 	}))
 	engine.POST("/", h.json)
 	engine.POST("/service/GameLift/operation/:operation", h.cbor)
 	engine.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "alive\n") })
 	engine.GET("/readyz", func(c *gin.Context) { readyz(c, config.Ready) })
 	engine.NoRoute(func(c *gin.Context) {
-		awsJSON.fail(c, refused(http.StatusNotFound, "there is nothing at "+quoted(c.Request.URL.Path)+"; call operations with POST /"))
+		bindingOf(c).fail(c, refused(http.StatusNotFound, "there is nothing at "+quoted(c.Request.URL.Path)+"; call operations with POST /"))
 	})
 	engine.NoMethod(func(c *gin.Context) {
-		awsJSON.fail(c, refused(http.StatusMethodNotAllowed, "the method "+quoted(c.Request.Method)+" is not for "+quoted(c.Request.URL.Path)+"; call operations with POST"))
+		bindingOf(c).fail(c, refused(http.StatusMethodNotAllowed, "the method "+quoted(c.Request.Method)+" is not for "+quoted(c.Request.URL.Path)+"; use "+c.Writer.Header().Get("Allow")))
 	})
 	return engine
 }
