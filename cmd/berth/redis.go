@@ -13,7 +13,7 @@ import (
 // rediss-cluster a Redis Cluster, redis-sentinel and rediss-sentinel a Sentinel group. Query parameters are go-redis' own.
 func openRedis(text string) (redis.UniversalClient, error) {
 	parsed, err := url.Parse(text)
-	if err != nil {
+	if err != nil || parsed.Opaque != "" { // redis:6379 has no host
 		return nil, errors.New("not a URL, such as redis://127.0.0.1:6379/0") // its error would show a password
 	}
 	scheme, topology, _ := strings.Cut(parsed.Scheme, "-")

@@ -116,7 +116,7 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	go func() { served <- server.Serve(listener) }()
 	log.Info("serving", "addr", listener.Addr().String(), "version", version())
 	if s.Demo {
-		if err := demo(ctx, os.Stdout, slots, "http://"+listener.Addr().String(), s.Region); err != nil {
+		if err := demo(ctx, os.Stdout, slots, "http://"+listener.Addr().String(), s.Region); err != nil && ctx.Err() == nil {
 			return errors.Join(err, server.Close())
 		}
 	}
