@@ -1,0 +1,27 @@
+package allocator
+
+import "context"
+
+// What the tests outside of the package need to see of the inside: the clockwork's turns one by one, and its outcome.
+
+// Heartbeat is one turn of the clockwork that shares the partitions among the instances.
+func (a *Allocator) Heartbeat(ctx context.Context) error { return a.heartbeat(ctx) }
+
+// Leave is how an instance ends its part in that.
+func (a *Allocator) Leave(ctx context.Context) error { return a.leave(ctx) }
+
+// SweepOwned is one turn of the clockwork that sweeps.
+func (a *Allocator) SweepOwned(ctx context.Context) (Swept, error) {
+	return a.sweep(ctx, a.owner.partitions())
+}
+
+// Owned lists the partitions that this instance sweeps.
+func (a *Allocator) Owned() (owned []int) {
+	for _, p := range a.owner.partitions() {
+		owned = append(owned, int(p))
+	}
+	return owned
+}
+
+// HeartbeatLife is how long a heartbeat counts.
+const HeartbeatLife = heartbeatLife
