@@ -1,0 +1,467 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/berthgg/berth/api"
+)
+
+// inputs are the input shapes of all operations, in the words of the published service model: R is a required member, the
+// range is of characters, of list members or of values, and the pattern must match the whole text. [0] is any member of
+// a list, [alice] any value of a map. Tests of their own have the keys of maps, and the members that Berth never takes.
+const inputs = `
+CreateLocation
+  R LocationName                  string   8..64       ^custom-[A-Za-z0-9\-]+
+  - Tags                          list     0..200
+  R Tags[0].Key                   string   1..128
+  R Tags[0].Value                 string   0..256
+
+CreateFleet
+  R Name                          string   1..1024
+  - Description                   string   1..1024
+  - ComputeType                   enum     EC2,ANYWHERE
+  - Locations                     list     1..100
+  R Locations[0].Location         string   1..64       ^[A-Za-z0-9\-]+
+  - AnywhereConfiguration         struct
+  R AnywhereConfiguration.Cost    string   1..11       ^\d{1,5}(?:\.\d{1,5})?$
+  - NewGameSessionProtectionPolicy enum    NoProtection,FullProtection
+  - ResourceCreationLimitPolicy   struct
+  - ResourceCreationLimitPolicy.NewGameSessionsPerCreator integer 0..
+  - ResourceCreationLimitPolicy.PolicyPeriodInMinutes     integer 0..
+  - MetricGroups                  list     ..1
+  - MetricGroups[0]               string   1..255
+  - PlayerGatewayMode             enum     DISABLED,ENABLED,REQUIRED
+  - Tags                          list     0..200
+  R Tags[0].Key                   string   1..128
+  R Tags[0].Value                 string   0..256
+
+RegisterCompute
+  R FleetId                       string   1..512      ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  R ComputeName                   string   1..128      ^[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?
+  - CertificatePath               string   1..1024
+  - DnsName                       string   1..256      ^[0-9a-zA-Z_\-\.]+
+  - IpAddress                     string   1..128      ^[0-9A-Fa-f\:\.]+
+  - Location                      string   1..64       ^[A-Za-z0-9\-]+
+
+CreateGameSession
+  - FleetId                       string   1..512      ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  - AliasId                       string   ..          ^alias-\S+|^arn:.*:alias\/alias-\S+
+  R MaximumPlayerSessionCount     integer  0..
+  - Name                          string   1..1024
+  - GameProperties                list     ..16
+  R GameProperties[0].Key         string   ..32
+  R GameProperties[0].Value       string   ..96
+  - CreatorId                     string   1..1024
+  - GameSessionId                 string   1..48       [a-zA-Z0-9-]+
+  - IdempotencyToken              string   1..48       [a-zA-Z0-9-]+
+  - GameSessionData               string   1..262144
+  - Location                      string   1..64       ^[A-Za-z0-9\-]+
+
+DescribeGameSessions
+  - FleetId                       string   1..512      ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  - GameSessionId                 string   1..512      [a-zA-Z0-9:/-]+
+  - AliasId                       string   ..          ^alias-\S+|^arn:.*:alias\/alias-\S+
+  - Location                      string   1..64       ^[A-Za-z0-9\-]+
+  - StatusFilter                  string   1..1024
+  - Limit                         integer  1..
+  - NextToken                     string   1..1024
+
+UpdateGameSession
+  R GameSessionId                 string   1..512      [a-zA-Z0-9:/-]+
+  - MaximumPlayerSessionCount     integer  0..
+  - Name                          string   1..1024
+  - PlayerSessionCreationPolicy   enum     ACCEPT_ALL,DENY_ALL
+  - ProtectionPolicy              enum     NoProtection,FullProtection
+  - GameProperties                list     ..16
+  R GameProperties[0].Key         string   ..32
+  R GameProperties[0].Value       string   ..96
+
+CreatePlayerSession
+  R GameSessionId                 string   1..512      [a-zA-Z0-9:/-]+
+  R PlayerId                      string   1..1024
+  - PlayerData                    string   1..2048
+
+CreatePlayerSessions
+  R GameSessionId                 string   1..512      [a-zA-Z0-9:/-]+
+  R PlayerIds                     list     1..25
+  - PlayerIds[0]                  string   1..1024
+  - PlayerDataMap                 struct
+  - PlayerDataMap[alice]          string   1..2048
+
+DescribePlayerSessions
+  - GameSessionId                 string   1..512      [a-zA-Z0-9:/-]+
+  - PlayerId                      string   1..1024
+  - PlayerSessionId               string   ..          ^psess-\S+
+  - PlayerSessionStatusFilter     string   1..1024
+  - Limit                         integer  1..
+  - NextToken                     string   1..1024
+
+AcceptPlayerSession
+  R GameSessionId                 string   1..512      [a-zA-Z0-9:/-]+
+  R PlayerSessionId               string   ..          ^psess-\S+
+
+RemovePlayerSession
+  R GameSessionId                 string   1..512      [a-zA-Z0-9:/-]+
+  R PlayerSessionId               string   ..          ^psess-\S+
+`
+
+// member is a line of inputs.
+type member struct {
+	operation string
+	path      string
+	required  bool
+	kind      string
+	min, max  int // of the range; -1: none
+	pattern   string
+	values    []string // of an enum
+}
+
+func inputMembers(t *testing.T) (all []member) {
+	t.Helper()
+	operation := ""
+	for line := range strings.Lines(inputs) {
+		words := strings.Fields(line)
+		switch len(words) {
+		case 0:
+			continue
+		case 1:
+			operation = words[0]
+			continue
+		}
+		m := member{operation: operation, required: words[0] == "R", path: words[1], kind: words[2], min: -1, max: -1}
+		switch {
+		case m.kind == "enum":
+			m.values = strings.Split(words[3], ",")
+		case m.kind != "struct":
+			least, most, ok := strings.Cut(words[3], "..")
+			if !ok {
+				t.Fatalf("no range in %q", line)
+			}
+			if least != "" {
+				m.min, _ = strconv.Atoi(least)
+			}
+			if most != "" {
+				m.max, _ = strconv.Atoi(most)
+			}
+			if len(words) > 4 {
+				m.pattern = words[4]
+			}
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// sample is what matches a pattern and what does not.
+type sample struct {
+	shortest int
+	match    func(n int) string // n characters
+	refused  []string
+}
+
+var samples = map[string]sample{
+	`^custom-[A-Za-z0-9\-]+`: begin("custom-", "cellar-under-house", "custom-under_house", "custom-cellar\n", "custom-keller-süd"),
+	`^[A-Za-z0-9\-]+`:        begin("", "custom_cellar", "custom cellar", "custom-cellar\n", "süd"),
+	`[a-zA-Z0-9-]+`:          begin("", "a_b", "a/b", "ab\n", "ü"),
+	`[a-zA-Z0-9:/-]+`:        begin("", "a_b", "a.b", "ab\n", "ü"),
+	`^psess-\S+`:             begin("psess-", "psess-", "session-1", "xpsess-1", "psess-1 2", "psess-1\n"),
+	`^alias-\S+|^arn:.*:alias\/alias-\S+`: begin("alias-",
+		"alias-", "arn:aws:gamelift:us-east-1::alias/", "alias-1 2", "alias-1\n"),
+	`^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$`: begin("fleet-",
+		"fleet-", "Fleet-1", "fleet-1_2", "fleet-1\n", "arn:aws:gamelift:us-east-1::fleet/1", "arn:aws:gamelift:us-east-1::alias/fleet-1"),
+	`^[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?`: begin("", "host_1", "host/", "/host", "host/1/2", "host 1", "host\n"),
+	`^[0-9a-zA-Z_\-\.]+`:                 begin("", "box:80", "box example", "box.example\n", "böx.example"),
+	`^[0-9A-Fa-f\:\.]+`:                  begin("", "192.0.2.7/24", "box.example", "192.0.2.7\n"),
+	`^\d{1,5}(?:\.\d{1,5})?$`: {1, func(n int) string { return strings.Repeat("1", n-min(n-1, 6)) + ".12345"[:min(n-1, 6)] },
+		[]string{"123456", "1.123456", ".5", "1.", "1,5", "-1", "1\n"}},
+}
+
+// begin samples a pattern that any number of letters match, once the text begins right.
+func begin(prefix string, refused ...string) sample {
+	return sample{len(prefix) + 1, func(n int) string { return prefix + strings.Repeat("a", n-len(prefix)) }, refused}
+}
+
+// beyond are the messages with which an input is refused although it breaks no constraint: because nothing goes by that
+// name, because members do not go together, or because Berth does not have what is asked for.
+var beyond = regexp.MustCompile(`^(there is no (game session|player session|fleet|alias|location) |` +
+	`Location \S+ is not a location of |` +
+	`Locations is empty; |Location is missing; name |FleetId is missing; give |neither GameSessionId nor FleetId is given|` +
+	`(FleetId and AliasId|GameSessionId and FleetId) are both given|[02] of GameSessionId, PlayerId and PlayerSessionId are given|` +
+	`NextToken is not one that this list gave|(PlayerSession)?StatusFilter is |` +
+	`ComputeType is not ANYWHERE; |PlayerGatewayMode is (ENABLED|REQUIRED); |` +
+	`MaximumPlayerSessionCount is \d+; it must be 0 to 200 |Limit is \d+; it must be 1 to 100$|` +
+	`Tags has \d+ members; Berth keeps no tags)`)
+
+// validInput makes an input of an operation that succeeds.
+func (s *service) validInput(operation string) members {
+	s.t.Helper()
+	switch operation {
+	case "CreateLocation":
+		return members{"LocationName": s.fresh("custom-attic-")}
+	case "CreateFleet":
+		return members{
+			"Name": "castle", "ComputeType": "ANYWHERE", "Locations": []any{members{"Location": location}},
+			"AnywhereConfiguration": members{"Cost": "0.25"}, "ResourceCreationLimitPolicy": members{}, "MetricGroups": []any{"group"},
+		}
+	case "RegisterCompute":
+		return members{"FleetId": s.fleet, "ComputeName": s.fresh("host-"), "Location": location, "IpAddress": "192.0.2.9", "DnsName": "host.example"}
+	case "CreateGameSession":
+		return members{"FleetId": s.fleet, "MaximumPlayerSessionCount": 1, "GameProperties": []any{members{"Key": "mode", "Value": "duel"}}}
+	case "DescribeGameSessions":
+		return members{"FleetId": s.fleet}
+	case "UpdateGameSession":
+		return members{"GameSessionId": s.newGameSession(1), "GameProperties": []any{members{"Key": "mode", "Value": "duel"}}}
+	case "CreatePlayerSession":
+		return members{"GameSessionId": s.newGameSession(1), "PlayerId": "alice"}
+	case "CreatePlayerSessions":
+		return members{"GameSessionId": s.newGameSession(25), "PlayerIds": []any{"bob", "alice"}, "PlayerDataMap": members{"alice": "level 7"}}
+	case "DescribePlayerSessions":
+		return members{"GameSessionId": s.newGameSession(1)}
+	case "AcceptPlayerSession", "RemovePlayerSession":
+		game := s.newGameSession(1)
+		input := members{"GameSessionId": game, "PlayerSessionId": s.reserve(game)}
+		if operation == "RemovePlayerSession" {
+			s.mustCall("AcceptPlayerSession", input)
+		}
+		return input
+	}
+	s.t.Fatalf("no input for %s; add one, and its members to the table", operation)
+	return nil
+}
+
+// listOf makes a valid value of n members for a list.
+func (s *service) listOf(path string, n int) []any {
+	list := make([]any, n)
+	for i := range list {
+		switch path {
+		case "PlayerIds":
+			list[i] = []string{"alice", fmt.Sprint("player", i)}[min(i, 1)] // alice has data
+		case "MetricGroups":
+			list[i] = "group"
+		case "GameProperties", "Tags":
+			list[i] = members{"Key": fmt.Sprint("key", i), "Value": ""}
+		case "Locations":
+			name := s.fresh("custom-room-")
+			s.mustCall("CreateLocation", members{"LocationName": name})
+			list[i] = members{"Location": name}
+		}
+	}
+	return list
+}
+
+// with returns the input with another value at a path such as "GameProperties[0].Key". A nil value takes the member out.
+func (m members) with(path string, value any) members {
+	steps := strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(".[]", r) })
+	var at any = m
+	for _, step := range steps[:len(steps)-1] {
+		switch container := at.(type) {
+		case members:
+			at = container[step]
+		case []any:
+			i, _ := strconv.Atoi(step)
+			at = container[i]
+		}
+	}
+	last := steps[len(steps)-1]
+	switch container := at.(type) {
+	case members:
+		if container[last] = value; value == nil {
+			delete(container, last)
+		}
+	case []any:
+		i, _ := strconv.Atoi(last)
+		container[i] = value
+	}
+	return m
+}
+
+// trial calls an operation with one member of a valid input changed.
+type trial struct {
+	value  any
+	says   string   // what the value is, for a failure of the test
+	refuse []string // the parts of the message that refuses it; none: it breaks no constraint
+}
+
+func (m member) trials(s *service) (all []trial) {
+	accept := func(value any, says string) { all = append(all, trial{value, says, nil}) }
+	refuse := func(value any, says, why string) { all = append(all, trial{value, says, []string{m.path, why}}) }
+
+	if m.required {
+		refuse(nil, "nothing", "is missing; it is required")
+	} else if !strings.HasSuffix(m.path, "]") {
+		accept(nil, "nothing")
+	}
+	makeValue := map[string]func(int) any{
+		"string":  func(n int) any { return strings.Repeat("🎮", n) }, // one character, two UTF-16 units, four bytes
+		"integer": func(n int) any { return n },
+		"list":    func(n int) any { return s.listOf(m.path, n) },
+	}[m.kind]
+	if m.pattern != "" {
+		sample := samples[m.pattern]
+		makeValue = func(n int) any {
+			if n < sample.shortest {
+				return strings.Repeat("a", n)
+			}
+			return sample.match(n)
+		}
+		accept(sample.match(sample.shortest), "the shortest text that matches")
+		for _, text := range sample.refused {
+			refuse(text, fmt.Sprintf("%q", text), "does not match the pattern")
+		}
+	}
+	for _, value := range m.values {
+		accept(value, value)
+		refuse(strings.ToLower(value), strings.ToLower(value), "must be one of")
+		refuse(value+" ", value+" and a space", "must be one of")
+	}
+	if m.kind == "enum" {
+		refuse("", "empty text", "must be one of")
+	}
+	if m.min >= 0 {
+		if m.pattern == "" {
+			accept(makeValue(m.min), fmt.Sprintf("the minimum %d", m.min))
+		}
+		if m.min > 0 || m.kind == "integer" {
+			refuse(makeValue(m.min-1), fmt.Sprint(m.min-1), fmt.Sprintf("the minimum is %d", m.min))
+		}
+	}
+	if m.max >= 0 {
+		accept(makeValue(m.max), fmt.Sprintf("the maximum %d", m.max))
+		refuse(makeValue(m.max+1), fmt.Sprint(m.max+1), fmt.Sprintf("the maximum is %d", m.max))
+	}
+	return all
+}
+
+func TestEveryConstraintOfTheServiceModelIsKept(t *testing.T) {
+	for _, w := range wires {
+		s := newService(t)
+		for _, m := range inputMembers(t) {
+			t.Run(w.name+"/"+m.operation+"/"+m.path, func(t *testing.T) {
+				for _, trial := range m.trials(s) {
+					input := s.validInput(m.operation)
+					if name, _, _ := strings.Cut(m.path, "[0]"); name == "MetricGroups" || name == "Tags" {
+						input[name] = s.listOf(name, 1)
+					}
+					r := w.call(t, s, m.operation, input.with(m.path, trial.value))
+					switch {
+					case trial.refuse != nil:
+						refused(t, r, trial.refuse...)
+					case r.status != http.StatusOK && !beyond.MatchString(r.text("Message")):
+						t.Errorf("%d %s", r.status, r.text("Message"))
+					}
+					if t.Failed() {
+						t.Fatalf("%s of %s was %s", m.path, m.operation, trial.says)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestTheTableOfConstraintsHasEveryOperation(t *testing.T) {
+	var named []string
+	for _, m := range inputMembers(t) {
+		if !slices.Contains(named, m.operation) {
+			named = append(named, m.operation)
+		}
+	}
+	served := api.Operations()
+	slices.Sort(named)
+	slices.Sort(served)
+	if !slices.Equal(named, served) {
+		t.Errorf("the table has %v, but served are %v", named, served)
+	}
+}
+
+func TestKeysOfPlayerDataMapAreConstrainedLikePlayerIds(t *testing.T) {
+	s := newService(t)
+	eachWire(t, func(t *testing.T, w wire) {
+		call := func(player string) reply {
+			return w.call(t, s, "CreatePlayerSessions", members{
+				"GameSessionId": s.newGameSession(2), "PlayerIds": []string{player}, "PlayerDataMap": members{player: "level 7"},
+			})
+		}
+		if r := call(strings.Repeat("🎮", 1024)); r.status != http.StatusOK || r.text("PlayerSessions", 0, "PlayerData") != "level 7" {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		refused(t, call(strings.Repeat("🎮", 1025)), "PlayerDataMap[", "the maximum is 1024")
+		refused(t, call(""), "PlayerDataMap[]", "the minimum is 1")
+		refused(t, w.call(t, s, "CreatePlayerSessions", members{
+			"GameSessionId": s.newGameSession(2), "PlayerIds": []string{"alice"}, "PlayerDataMap": members{"bob": "level 7"},
+		}), `PlayerDataMap has "bob"`)
+	})
+}
+
+func TestEveryBrokenConstraintIsNamed(t *testing.T) {
+	s := newService(t)
+	eachWire(t, func(t *testing.T, w wire) {
+		refused(t, w.call(t, s, "CreateGameSession", members{"FleetId": "boat-1", "Name": "", "GameProperties": []members{{"Key": strings.Repeat("k", 33)}}}),
+			"FleetId does not match the pattern", "MaximumPlayerSessionCount is missing", "Name has 0 characters; the minimum is 1",
+			"GameProperties[0].Key has 33 characters; the maximum is 32", "GameProperties[0].Value is missing")
+	})
+}
+
+func dataOf(players int) map[string]string {
+	data := make(map[string]string)
+	for i := range players {
+		data[fmt.Sprint("player", i)] = "level 7"
+	}
+	return data
+}
+
+func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
+	s := newService(t)
+	eachWire(t, func(t *testing.T, w wire) {
+		for _, c := range []struct {
+			operation string
+			path      string
+			value     any
+			says      string
+		}{
+			{"CreateGameSession", "MaximumPlayerSessionCount", 201, "MaximumPlayerSessionCount is 201; it must be 0 to 200"},
+			{"UpdateGameSession", "MaximumPlayerSessionCount", 201, "MaximumPlayerSessionCount is 201; it must be 0 to 200"},
+			{"DescribeGameSessions", "Limit", 101, "Limit is 101; it must be 1 to 100"},
+			{"DescribePlayerSessions", "Limit", 101, "Limit is 101; it must be 1 to 100"},
+			{"DescribeGameSessions", "StatusFilter", "ASLEEP", "StatusFilter is"},
+			{"DescribePlayerSessions", "PlayerSessionStatusFilter", "ASLEEP", "it must be RESERVED, ACTIVE, COMPLETED or TIMEDOUT"},
+			{"CreatePlayerSessions", "PlayerIds", []string{"alice", "alice"}, `"alice" twice`},
+			{"CreatePlayerSessions", "PlayerDataMap", dataOf(26), "PlayerDataMap has 26 members; the maximum is 25"}, // as PlayerIds
+			{"CreateGameSession", "GameProperties", []property{{"a", "1"}, {"a", "2"}}, `"a" twice`},
+			{"CreateGameSession", "FleetId", nil, "FleetId is missing"},
+			{"CreateFleet", "ComputeType", nil, "ComputeType is not ANYWHERE"},
+			{"CreateFleet", "ComputeType", "EC2", "ComputeType is not ANYWHERE"},
+			{"CreateFleet", "PlayerGatewayMode", "REQUIRED", "PlayerGatewayMode is REQUIRED"},
+			{"CreateFleet", "Locations", nil, "Locations is empty"},
+			{"CreateFleet", "Tags", []property{{"team", "red"}}, "Berth keeps no tags"},
+			{"CreateLocation", "Tags", []property{{"team", "red"}}, "Berth keeps no tags"},
+			{"RegisterCompute", "Location", nil, "Location is missing"},
+			{"DescribePlayerSessions", "GameSessionId", nil, "0 of GameSessionId, PlayerId and PlayerSessionId are given"},
+		} {
+			refused(t, w.call(t, s, c.operation, s.validInput(c.operation).with(c.path, c.value)), c.says)
+		}
+		input := s.validInput("CreateGameSession")
+		input["GameSessionId"], input["IdempotencyToken"] = "a", "a"
+		refused(t, w.call(t, s, "CreateGameSession", input), "GameSessionId and IdempotencyToken are both given")
+	})
+}
+
+func TestMembersOfFleetsOnAWSMachinesAreRefused(t *testing.T) {
+	s := newService(t)
+	eachWire(t, func(t *testing.T, w wire) {
+		for _, member := range []string{
+			"BuildId", "ScriptId", "ServerLaunchPath", "ServerLaunchParameters", "LogPaths", "EC2InstanceType", "EC2InboundPermissions",
+			"RuntimeConfiguration", "PeerVpcAwsAccountId", "PeerVpcId", "FleetType", "InstanceRoleArn", "CertificateConfiguration",
+			"InstanceRoleCredentialsProvider", "PlayerGatewayConfiguration",
+		} {
+			for _, value := range []any{"text", 7, false, []any{1, members{"a": nil}}, members{"Key": []any{"Value"}}} {
+				refused(t, w.call(t, s, "CreateFleet", s.validInput("CreateFleet").with(member, value)), member+" is of no use to an Anywhere fleet")
+			}
+		}
+	})
+}
