@@ -1,0 +1,66 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berthgg/berth/allocator/allocatortest"
+)
+
+// failing runs berth to its end, which must be a failure, and returns what it wrote.
+func failing(t *testing.T, args ...string) string {
+	t.Helper()
+	text, err := command(t, args...)
+	if err == nil {
+		t.Fatalf("berth %s succeeded:\n%s", strings.Join(args, " "), text)
+	}
+	return text
+}
+
+func TestServiceThatLosesItsStoreIsNotReady(t *testing.T) {
+	store := allocatortest.RedisRealTime(t)
+	p := serve(t, "--redis", store.URL())
+	if text, err := command(t, "ready", "--addr", p.addr); err != nil || text != "ready\n" {
+		t.Errorf("with its store: %q (error: %v)", text, err)
+	}
+	store.Client().ShutdownNoSave(t.Context())
+	allocatortest.Eventually(t, 20*time.Second, func() bool {
+		_, err := command(t, "ready", "--addr", p.addr)
+		return err != nil
+	}, "the service is not ready")
+	if wrote := failing(t, "ready", "--addr", p.addr); !strings.Contains(wrote, "503 Service Unavailable: not ready: the store is unavailable") {
+		t.Errorf("berth ready says %q", wrote)
+	}
+	if status, body, err := p.call("DescribePlayerSessions", `{"PlayerId": "alice"}`); err != nil || status != 500 || !strings.Contains(body, "the store is unavailable") {
+		t.Errorf("a call: %d %s (error: %v)", status, body, err)
+	}
+}
+
+func TestPasswordOfRedisIsUsedAndNotShown(t *testing.T) {
+	store := allocatortest.RedisRealTime(t)
+	if err := store.Client().ConfigSet(t.Context(), "requirepass", "swordfish").Err(); err != nil {
+		t.Fatal(err)
+	}
+	with := func(password string) string { return strings.Replace(store.URL(), "redis://", "redis://"+password, 1) }
+	for _, wrong := range []string{":hunter2@", "someone:hunter2@", ""} {
+		wrote := failing(t, "serve", "--addr", "127.0.0.1:0", "--redis", with(wrong))
+		if !strings.Contains(wrote, "berth: opening the store: the store is unavailable") || strings.Contains(wrote, "hunter2") {
+			t.Errorf("with %q it wrote\n%s", wrong, wrote)
+		}
+	}
+	p := serve(t, "--redis", with(":swordfish@"), "--log-level=debug")
+	if err := p.stop(); err != nil || strings.Contains(p.stderr.String(), "swordfish") {
+		t.Errorf("it ended with %v and wrote\n%s", err, &p.stderr)
+	}
+}
+
+func TestStoreOfAnotherRegionIsAnotherWorld(t *testing.T) {
+	store := allocatortest.RedisRealTime(t)
+	game := firstMatch(t, `export GAME=(\S+)`, serve(t, "--redis", store.URL(), "--demo").stdout.String())
+	p := serve(t, "--redis", store.URL(), "--region", "eu-west-1")
+	if status, body, err := p.call("CreatePlayerSession", `{"GameSessionId": "`+game+`", "PlayerId": "alice"}`); err != nil || status != 400 ||
+		!strings.Contains(body, "game session ids here begin with arn:aws:gamelift:eu-west-1::gamesession/") {
+		t.Errorf("%d %s (error: %v)", status, body, err)
+	}
+}

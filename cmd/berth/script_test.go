@@ -1,0 +1,128 @@
+package main
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestScripts runs testdata/script/*.txtar, which show how the program behaves. Beside the commands that testscript has,
+// they use
+//
+//	serve [flag…]             runs berth serve until it is stopped; ADDR and URL say where. A free port, unless --addr is given
+//	stop                      tells it to stop, which must succeed; what it wrote is stdout and stderr
+//	[!] call operation input  calls an operation; the answer is stdout
+//	get path                  gets a path of the service; the answer is stdout
+//	capture name pattern      sets a variable to what the group in the pattern matches in stdout
+func TestScripts(t *testing.T) {
+	variables := settings(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, quickEnd)
+			env.Values[service{}] = &service{t: env.T().(testing.TB)}
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"serve": func(ts *testscript.TestScript, neg bool, args []string) {
+				once(ts, neg)
+				var env []string
+				for _, name := range variables {
+					if value := ts.Getenv(name); value != "" {
+						env = append(env, name+"="+value)
+					}
+				}
+				s := serviceOf(ts)
+				s.process = serveWith(s.t, env, args...)
+				ts.Setenv("ADDR", s.addr)
+				ts.Setenv("URL", s.url())
+			},
+			"stop": func(ts *testscript.TestScript, neg bool, _ []string) {
+				once(ts, neg)
+				ts.Check(serviceOf(ts).stop())
+				ts.Stdout().Write([]byte(serviceOf(ts).stdout.String()))
+				ts.Stderr().Write([]byte(serviceOf(ts).stderr.String()))
+			},
+			"call": func(ts *testscript.TestScript, neg bool, args []string) {
+				if len(args) != 2 {
+					ts.Fatalf("usage: call operation input")
+				}
+				status, body, err := serviceOf(ts).call(args[0], args[1])
+				ts.Check(err)
+				ts.Stdout().Write([]byte(body + "\n"))
+				if failed := status != http.StatusOK; failed != neg {
+					ts.Fatalf("the status is %d", status)
+				}
+			},
+			"get": func(ts *testscript.TestScript, neg bool, args []string) {
+				once(ts, neg)
+				request, err := http.NewRequest(http.MethodGet, serviceOf(ts).url()+args[0], nil)
+				ts.Check(err)
+				status, body, err := do(request)
+				ts.Check(err)
+				ts.Stdout().Write([]byte(body))
+				if status != http.StatusOK {
+					ts.Fatalf("the status is %d", status)
+				}
+			},
+			"capture": func(ts *testscript.TestScript, neg bool, args []string) {
+				once(ts, neg)
+				found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+				if found == nil {
+					ts.Fatalf("nothing in stdout matches %s", args[1])
+				}
+				ts.Setenv(args[0], found[1])
+			},
+		},
+	})
+}
+
+// service is what a script serves.
+type service struct {
+	*process
+	t testing.TB
+}
+
+func serviceOf(ts *testscript.TestScript) *service { return ts.Value(service{}).(*service) }
+
+func once(ts *testscript.TestScript, neg bool) {
+	if neg {
+		ts.Fatalf("this command cannot be negated")
+	}
+}
+
+// settings are the names of all variables of the environment that the program reads.
+func settings(t *testing.T) (names []string) {
+	t.Helper()
+	parser, err := kong.New(&commands{}, kong.DefaultEnvars("BERTH"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range parser.Model.Children {
+		for _, flag := range command.Flags {
+			names = append(names, flag.Envs...)
+		}
+	}
+	return names
+}
+
+func TestEveryFlagHasAVariable(t *testing.T) {
+	names := strings.Join(settings(t), " ") + " "
+	parser, err := kong.New(&commands{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range parser.Model.Children {
+		for _, flag := range command.Flags {
+			if want := "BERTH_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_")); !strings.Contains(names, want+" ") {
+				t.Errorf("--%s of berth %s has no variable %s", flag.Name, command.Name, want)
+			}
+		}
+	}
+}
