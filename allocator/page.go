@@ -67,29 +67,29 @@ func (a *Allocator) everyPartition(key func(partition) string) lister {
 
 func (a *Allocator) merged(ctx context.Context, after cursor, n int, keys map[partition]string) ([]entry, error) {
 	var all []entry
-	for offset := 0; len(keys) > 0; offset += n {
+	// Entries of the cursor's own millisecond may stand before it: a set that gave too many such is asked for more, from
+	// its start, since entries may have left it meanwhile.
+	for count := n; len(keys) > 0; count *= 2 {
 		cmds := make(map[partition]*redis.ZSliceCmd, len(keys))
 		err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
 			for p, key := range keys {
 				cmds[p] = pipe.ZRangeByScoreWithScores(ctx, key, &redis.ZRangeBy{
-					Min: strconv.FormatInt(after.created, 10), Max: "+inf", Offset: int64(offset), Count: int64(n),
+					Min: strconv.FormatInt(after.created, 10), Max: "+inf", Count: int64(count),
 				})
 			}
 		})
 		if err != nil {
 			return nil, err
 		}
-		// Entries of the cursor's own millisecond may stand before it: a set that gave only such is asked for more.
 		for p, cmd := range cmds {
-			behind := 0
+			var behind []entry
 			for _, z := range cmd.Val() {
-				e := entry{ref{p, z.Member.(string)}, int64(z.Score)}
-				if after.precedes(e) {
-					all = append(all, e)
-					behind++
+				if e := (entry{ref{p, z.Member.(string)}, int64(z.Score)}); after.precedes(e) {
+					behind = append(behind, e)
 				}
 			}
-			if behind == len(cmd.Val()) || len(cmd.Val()) < n {
+			if len(behind) >= n || len(cmd.Val()) < count {
+				all = append(all, behind...)
 				delete(keys, p)
 			}
 		}
@@ -105,7 +105,7 @@ func page[T interface{ cursor() cursor }](ctx context.Context, a *Allocator, lim
 	if limit < 0 || limit > maxPage {
 		return nil, "", failure(ErrInvalidRequest, "Limit is %d; it must be 1 to %d", limit, maxPage)
 	}
-	limit = or(limit, defaultPage)
+	limit = cmp.Or(limit, defaultPage)
 	after, err := a.openPageToken(token, scope)
 	if err != nil {
 		return nil, "", err

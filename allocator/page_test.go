@@ -1,11 +1,15 @@
 package allocator_test
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/berthgg/berth/allocator"
 	"github.com/berthgg/berth/allocator/allocatortest"
@@ -350,4 +354,65 @@ func TestTokenOfAnotherStoreIsRefused(t *testing.T) {
 	}
 	_, err := here.DescribePlayerSessions(t.Context(), allocator.DescribePlayerSessionsInput{PlayerID: "ada", NextToken: foreign})
 	wantKind(t, "the token of another store", err, allocator.ErrInvalidRequest)
+}
+
+func TestPageMissesNothingThoughOthersArePurgedWhileItIsRead(t *testing.T) {
+	store := allocatortest.Miniredis(t)
+	s := newScene(t, store)
+	game := s.newGameSession(20)
+	var sessions []*allocator.PlayerSession
+	for range 20 { // all in one millisecond
+		sessions = append(sessions, s.reserve(game, "ada"))
+	}
+	order := s.pages(allocator.DescribePlayerSessionsInput{PlayerID: "ada"}, func() {})
+	for _, p := range sessions {
+		s.accept(p)
+	}
+	for i := range 9 { // the first nine in the order of the list will be purged
+		s.remove(&order[i])
+	}
+	store.Advance(retention)
+
+	// The eleventh page starts behind what is purged, in the middle of the millisecond. Its first look at the index is followed
+	// by the purge.
+	in := allocator.DescribePlayerSessionsInput{PlayerID: "ada", Limit: 1}
+	var all []allocator.PlayerSession
+	sweepAfterALook := sync.OnceFunc(func() { s.sweep() })
+	reader := open(t, store, func(config *allocator.Config) {
+		config.Redis.AddHook(afterPipelines(func() {
+			if len(all) == 10 {
+				sweepAfterALook()
+			}
+		}))
+	})
+	for {
+		out, err := reader.DescribePlayerSessions(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, out.PlayerSessions...)
+		if in.NextToken = out.NextToken; in.NextToken == "" {
+			break
+		}
+	}
+	var staying []allocator.PlayerSessionID
+	for _, p := range order[9:] {
+		staying = append(staying, p.ID)
+	}
+	wantEach(t, "of the player", all, staying)
+}
+
+// afterPipelines is a hook that does something after each pipeline.
+type afterPipelines func()
+
+func (afterPipelines) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (afterPipelines) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (do afterPipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		do()
+		return err
+	}
 }
