@@ -1,10 +1,12 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"log/slog"
+	"regexp"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,7 +17,8 @@ import (
 type Config struct {
 	// Redis is a *redis.Client (one node or a Sentinel group) or a *redis.ClusterClient. Whoever made it closes it.
 	Redis redis.UniversalClient
-	// Region stands in the ARNs. Instances that share a store share the region. Default us-east-1.
+	// Region stands in the ARNs: lower-case letters, digits and hyphens. The store keeps it, and refuses another one later.
+	// Default us-east-1.
 	Region string
 	// ReservationTimeout is how long a player session may stay RESERVED. Whole milliseconds; default 60 s.
 	ReservationTimeout time.Duration
@@ -36,8 +39,8 @@ type Config struct {
 // The data format of the store. A store of another format is refused.
 const storeFormat = "1"
 
-// Allocator hands out the player slots of game sessions that are kept in Redis. It is safe for concurrent use, holds no
-// state of its own, and any number of them, in any number of processes, work on one store.
+// Allocator hands out the player slots of game sessions that are kept in Redis. It is safe for concurrent use. All state is in
+// the store, so any number of them, in any number of processes, work on one.
 //
 // Every operation fails with an [*Error]: with one of the kinds that its comment names, with ErrStoreUnavailable when the
 // store cannot be asked, with ErrOutcomeUnknown when a change was sent and no answer came, or with ErrInternal.
@@ -61,14 +64,14 @@ type Allocator struct {
 func Open(ctx context.Context, config Config) (*Allocator, error) {
 	a := &Allocator{
 		redis:              config.Redis,
-		region:             or(config.Region, "us-east-1"),
-		reservationTimeout: or(config.ReservationTimeout, time.Minute),
-		retention:          or(config.Retention, 24*time.Hour),
-		maxPlayerSessions:  or(config.MaxPlayerSessions, 200),
+		region:             cmp.Or(config.Region, "us-east-1"),
+		reservationTimeout: cmp.Or(config.ReservationTimeout, time.Minute),
+		retention:          cmp.Or(config.Retention, 24*time.Hour),
+		maxPlayerSessions:  cmp.Or(config.MaxPlayerSessions, 200),
 		autoActivate:       config.AutoActivate,
 		sweepOnly:          config.SweepOnly,
-		sweepInterval:      or(config.SweepInterval, time.Second),
-		log:                or(config.Logger, slog.Default()),
+		sweepInterval:      cmp.Or(config.SweepInterval, time.Second),
+		log:                cmp.Or(config.Logger, slog.Default()),
 		owner:              newOwnership(uuid.NewString()),
 	}
 	switch a.redis.(type) {
@@ -79,6 +82,8 @@ func Open(ctx context.Context, config Config) (*Allocator, error) {
 	switch {
 	case a.reservationTimeout < time.Millisecond || a.reservationTimeout%time.Millisecond != 0:
 		return nil, failure(ErrInvalidRequest, "the reservation timeout is %v; it must be a positive number of milliseconds", a.reservationTimeout)
+	case !regionPattern.MatchString(a.region):
+		return nil, failure(ErrInvalidRequest, "the region is %q; it must be lower-case letters, digits and hyphens", a.region)
 	case a.retention < 0:
 		return nil, failure(ErrInvalidRequest, "the retention is %v; it must not be negative", a.retention)
 	case a.maxPlayerSessions < 0:
@@ -86,19 +91,27 @@ func Open(ctx context.Context, config Config) (*Allocator, error) {
 	case a.sweepInterval < 0:
 		return nil, failure(ErrInvalidRequest, "the sweep interval is %v; it must not be negative", a.sweepInterval)
 	}
-	return a, a.openStore(ctx)
+	if err := a.openStore(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
+
+var regionPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
 
 func (a *Allocator) openStore(ctx context.Context) error {
 	candidate := make([]byte, 32)
 	rand.Read(candidate) // never fails: crypto/rand ends the program instead
-	reply, err := a.run(ctx, openStoreScript, []string{storeKey}, storeFormat, Partitions, base64.StdEncoding.EncodeToString(candidate))
+	reply, err := a.run(ctx, openStoreScript, []string{storeKey}, storeFormat, Partitions, base64.StdEncoding.EncodeToString(candidate), a.region)
 	if err != nil {
 		return err
 	}
 	if reply.text(1) != storeFormat || reply.int(2) != Partitions {
 		return failure(ErrInvalidRequest, "the store has data of format %s in %s partitions; this version of Berth keeps format %s in %d: use another Redis database or the version that wrote it",
 			reply.text(1), reply.text(2), storeFormat, Partitions)
+	}
+	if reply.text(4) != a.region {
+		return failure(ErrInvalidRequest, "the store was set up for the region %s, and this instance for %s; give all instances the same", reply.text(4), a.region)
 	}
 	if a.secret, err = base64.StdEncoding.DecodeString(reply.text(3)); err != nil || len(a.secret) != len(candidate) {
 		return &Error{Kind: ErrInternal, Message: "the secret in " + storeKey + " is damaged; restore it from a backup", Cause: err}
@@ -109,16 +122,7 @@ func (a *Allocator) openStore(ctx context.Context) error {
 // Ready fails with ErrStoreUnavailable when the store does not answer.
 func (a *Allocator) Ready(ctx context.Context) error {
 	if err := a.redis.Ping(ctx).Err(); err != nil {
-		return unavailable(err)
+		return &Error{Kind: ErrStoreUnavailable, Message: "the store does not answer", Cause: err}
 	}
 	return nil
-}
-
-// or returns value, or fallback when value is the zero value.
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }

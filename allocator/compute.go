@@ -31,7 +31,7 @@ type RegisterComputeInput struct {
 // RegisterCompute adds a compute to a fleet. Registering it again in the same way changes nothing.
 //
 // It fails with ErrInvalidRequest, also when the fleet is not there, or with ErrConflict when the fleet has a compute of that
-// name with another address or location.
+// name with another address, location or certificate.
 func (a *Allocator) RegisterCompute(ctx context.Context, in RegisterComputeInput) (*Compute, error) {
 	switch {
 	case in.Name == "":
@@ -66,7 +66,7 @@ func (a *Allocator) RegisterCompute(ctx context.Context, in RegisterComputeInput
 	case "LOCATION_NOT_FOUND":
 		return nil, failure(ErrInvalidRequest, "Location %s is not a location of fleet %s", in.Location, fleet)
 	case "EXISTS":
-		return nil, failure(ErrConflict, "fleet %s has a compute %s with another address or location; choose another name", fleet, in.Name)
+		return nil, failure(ErrConflict, "fleet %s has a compute %s with another address, location or certificate; choose another name", fleet, in.Name)
 	}
 	return nil, registerComputeScript.unexpected(reply)
 }

@@ -22,7 +22,8 @@
 //  5. A group is reserved whole or not at all.
 //  6. Every RESERVED player session has its deadline in the slots of its game session, and the game session an entry no later
 //     than that in the deadlines of its partition. No other player session has a deadline there.
-//  7. A call repeated with its retry token changes nothing a second time and gets the answer of the first.
+//  7. A call repeated with its retry token, within the retention, changes nothing a second time, and is answered with what the
+//     first one made, as it stands by then.
 //  8. Nothing is left of a player session whose retention is over.
 //
 // # Time

@@ -49,7 +49,11 @@ func (d *duePartitions) take() []partition {
 // watchExpiry calls expired with the partition of each TTL key of a reservation that expires, until ctx ends. It follows
 // every master: nodes of a Redis Cluster tell only of their own keys. Notifications may get lost; the sweep makes up for it.
 func (a *Allocator) watchExpiry(ctx context.Context, expired func(partition)) {
-	following := make(map[string]context.CancelFunc)
+	type follower struct {
+		node *redis.Client
+		stop context.CancelFunc
+	}
+	following := make(map[string]follower)
 	var followers sync.WaitGroup
 	defer followers.Wait()
 	warned := make(map[string]bool)
@@ -66,9 +70,9 @@ func (a *Allocator) watchExpiry(ctx context.Context, expired func(partition)) {
 			a.logged(ctx, "looking up the masters", storeFailure(err, 0))
 			return
 		}
-		for addr, stop := range following {
-			if masters[addr] == nil {
-				stop()
+		for addr, f := range following {
+			if masters[addr] != f.node { // it is no master any more, or its client was renewed
+				f.stop()
 				delete(following, addr)
 				delete(warned, addr)
 			}
@@ -76,18 +80,18 @@ func (a *Allocator) watchExpiry(ctx context.Context, expired func(partition)) {
 		for addr, master := range masters {
 			if err := enableExpiredEvents(ctx, master); err != nil && ctx.Err() == nil && !warned[addr] {
 				warned[addr] = true
-				a.log.WarnContext(ctx, "keyspace notifications cannot be switched on; time-outs are marked by the sweep alone, within about a second. Set notify-keyspace-events to Ex to have them marked at once",
+				a.log.WarnContext(ctx, "keyspace notifications cannot be switched on. Unless notify-keyspace-events has Ex already, time-outs are marked by the sweep alone, within about a second. Set notify-keyspace-events to Ex to have them marked at once",
 					"node", addr, "error", err)
 			}
-			if following[addr] == nil {
+			if _, known := following[addr]; !known {
 				follow, stop := context.WithCancel(ctx)
-				following[addr] = stop
+				following[addr] = follower{master, stop}
 				followers.Go(func() { followExpiry(follow, master, expired) })
 			}
 		}
 	})
-	for _, stop := range following {
-		stop()
+	for _, f := range following {
+		f.stop()
 	}
 }
 

@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -54,7 +55,7 @@ func (a *Allocator) CreateFleet(ctx context.Context, in CreateFleetInput) (*Flee
 	if len(locations) < len(in.Locations) {
 		return nil, failure(ErrInvalidRequest, "Locations has the same location twice; give each once")
 	}
-	id := FleetID("fleet-" + a.deriveUUID("fleet", retryToken(in.RetryToken)).String())
+	id := FleetID("fleet-" + a.deriveUUID("fleet", retryToken(in.RetryToken), in.Name, strings.Join(in.Locations, "\n")).String())
 	args := []any{string(id), len(in.Locations)}
 	for _, location := range in.Locations {
 		args = append(args, location)
@@ -62,7 +63,7 @@ func (a *Allocator) CreateFleet(ctx context.Context, in CreateFleetInput) (*Flee
 	args = append(args, pairs(
 		"name", in.Name,
 		"description", in.Description,
-		"protection", string(or(in.ProtectionPolicy, NoProtection)),
+		"protection", string(cmp.Or(in.ProtectionPolicy, NoProtection)),
 		"cost", in.Cost,
 		"limit", countText(in.CreationLimit.GameSessionsPerCreator),
 		"limit_minutes", countText(in.CreationLimit.PeriodMinutes),

@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -98,16 +99,24 @@ func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionI
 		return nil, failure(ErrInvalidRequest, "GameProperties has %d members; give %d at most", len(in.GameProperties), maxGameProperties)
 	}
 	fleet := a.fleetID(in.FleetID)
-	host, err := a.chooseHost(ctx, fleet, in.Location)
-	if err != nil {
-		return nil, err
-	}
-	id := or(in.GameSessionID, in.IdempotencyToken)
+	id := cmp.Or(in.GameSessionID, in.IdempotencyToken)
 	if id == "" {
 		id = "gsess-" + a.deriveUUID("game session", retryToken(in.RetryToken), string(fleet)).String()
 	}
+	if err := checkName("GameSessionId", id); err != nil {
+		return nil, err
+	}
 	game := gameSessionRefOf(fleet, id)
-	args := append([]any{game.text, a.parameters(fleet, in)}, pairs(
+	parameters := a.parameters(fleet, in)
+	host, err := a.chooseHost(ctx, fleet, in.Location)
+	if errors.Is(err, ErrFleetCapacityExceeded) {
+		// A call that created its game session when there was room is answered even if there is none left.
+		return a.createdBefore(ctx, game, parameters, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	args := append([]any{game.text, parameters}, pairs(
 		"fleet", string(fleet),
 		"id", id,
 		"name", in.Name,
@@ -133,18 +142,31 @@ func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionI
 	case "OK":
 		return a.gameSession(int(reply.int(2)), reply.list(3).record()), nil
 	case "EXISTS":
-		existing, err := a.readGameSessions(ctx, []ref{game})
+		existing, err := a.describeGameSession(ctx, a.gameSessionID(fleet, id))
 		if err != nil {
 			return nil, err
 		}
-		if len(existing) == 0 {
-			return nil, a.gameSessionNotFound(a.gameSessionID(fleet, id))
-		}
-		return &existing[0], nil
+		return &existing.GameSessions[0], nil
 	case "MISMATCH":
 		return nil, failure(ErrIdempotentParameterMismatch, "game session %s was created with other parameters; use another id or idempotency token", a.gameSessionID(fleet, id))
 	}
 	return nil, createGameSessionScript.unexpected(reply)
+}
+
+// createdBefore returns the game session if it was created with these parameters, or else fails with otherwise.
+func (a *Allocator) createdBefore(ctx context.Context, game ref, parameters string, otherwise error) (*GameSession, error) {
+	stored, err := a.redis.HGet(ctx, gameSessionKey(game), "parameters").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, storeFailure(err, 0)
+	}
+	if stored != parameters {
+		return nil, otherwise
+	}
+	existing, err := a.readGameSessions(ctx, []ref{game})
+	if err != nil || len(existing) == 0 {
+		return nil, cmp.Or(err, otherwise)
+	}
+	return &existing[0], nil
 }
 
 // parameters digests what a game session was asked for, to tell a repeated call from another one with the same id.
@@ -325,8 +347,8 @@ func (a *Allocator) readGameSessions(ctx context.Context, games []ref) ([]GameSe
 	sessions := make([]GameSession, 0, len(games))
 	for i := range games {
 		reply := replies[order[i].call]
-		if stored := reply.list(3 + 2*order[i].place); len(stored) > 0 {
-			sessions = append(sessions, *a.gameSession(int(reply.int(2+2*order[i].place)), stored.record()))
+		if stored := reply.list(3 + 2*order[i].index); len(stored) > 0 {
+			sessions = append(sessions, *a.gameSession(int(reply.int(2+2*order[i].index)), stored.record()))
 		}
 	}
 	return sessions, nil
@@ -405,7 +427,7 @@ func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location stri
 		return host{}, failure(ErrInvalidRequest, "Location %s is not a location of fleet %s", location, fleet)
 	}
 	if !a.autoActivate {
-		return host{}, failure(ErrFleetCapacityExceeded, "fleet %s has no server process to host the game session; start berth with --auto-activate to have game sessions without server processes", fleet)
+		return host{}, failure(ErrFleetCapacityExceeded, "fleet %s has no server process to host the game session; turn auto-activation on (--auto-activate) to have game sessions without server processes", fleet)
 	}
 	where := "in fleet " + string(fleet)
 	if location != "" {

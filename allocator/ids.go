@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -37,6 +38,17 @@ func (id PlayerSessionID) ref() (ref, bool) {
 		return ref{}, false
 	}
 	return refOf(parsed), true
+}
+
+// namePattern is what a name that stands in keys and ARNs may have.
+var namePattern = regexp.MustCompile(`^[a-zA-Z0-9-]+$`)
+
+// checkName fails when a name cannot stand in keys and ARNs.
+func checkName(member, name string) error {
+	if !namePattern.MatchString(name) {
+		return failure(ErrInvalidRequest, "%s is %q; it must be letters, digits and hyphens", member, name)
+	}
+	return nil
 }
 
 // arn returns the ARN of a resource of this service: resource is "<type>/<id>". The account field stays empty.

@@ -16,8 +16,8 @@ type CreateLocationInput struct {
 
 // CreateLocation adds a custom location. It fails with ErrInvalidRequest, or ErrConflict when the location is there already.
 func (a *Allocator) CreateLocation(ctx context.Context, in CreateLocationInput) (*Location, error) {
-	if in.Name == "" {
-		return nil, failure(ErrInvalidRequest, "LocationName is empty; give the location a name that begins with custom-")
+	if err := checkName("LocationName", in.Name); err != nil {
+		return nil, err
 	}
 	reply, err := a.run(ctx, createLocationScript, []string{locationKey(in.Name), locationsKey},
 		in.Name, a.shorten("location", retryToken(in.RetryToken)))

@@ -12,7 +12,7 @@ import (
 const (
 	heartbeatInterval = time.Second
 	// heartbeatLife is how long a heartbeat counts. An instance that is silent for so long loses its partitions.
-	heartbeatLife = 4 * heartbeatInterval
+	heartbeatLife = 3 * heartbeatInterval
 )
 
 // ownership says which partitions this instance sweeps. It divides the work, and nothing rests on it: two owners of a

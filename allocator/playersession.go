@@ -241,6 +241,10 @@ func (a *Allocator) notFoundBy(s script, gameID GameSessionID, playerID PlayerSe
 }
 
 func playerSessionNotFound(id PlayerSessionID) error {
+	const longest = 100 // no id of a player session is longer, but callers may present any
+	if len(id) > longest {
+		id = id[:longest] + "…"
+	}
 	return failure(ErrNotFound, "there is no player session %s, or it ended longer ago than ended ones are kept", id)
 }
 
@@ -333,9 +337,11 @@ func (a *Allocator) describeByGameSession(ctx context.Context, in DescribePlayer
 		return nil, failure(ErrInvalidRequest, "PlayerSessionStatusFilter is %q; it must be RESERVED, ACTIVE, COMPLETED or TIMEDOUT", in.StatusFilter)
 	}
 	scope := []string{"DescribePlayerSessions", "game session", game.text, string(in.StatusFilter)}
-	sessions, next, err := page(ctx, a, in.Limit, in.NextToken, scope, list, a.readPlayerSessions, func(s PlayerSession) bool {
-		return in.StatusFilter == "" || s.Status == in.StatusFilter
-	})
+	var keep func(PlayerSession) bool
+	if in.StatusFilter != "" {
+		keep = func(s PlayerSession) bool { return s.Status == in.StatusFilter }
+	}
+	sessions, next, err := page(ctx, a, in.Limit, in.NextToken, scope, list, a.readPlayerSessions, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -396,7 +402,7 @@ func (a *Allocator) readPlayerSessions(ctx context.Context, players []ref) ([]Pl
 	}
 	games := make(map[ref]gameFacts)
 	for i, player := range players {
-		if record := replies[order[i].call].list(2 + order[i].place); record.text(0) != "" {
+		if record := replies[order[i].call].list(2 + order[i].index); record.text(0) != "" {
 			games[ref{player.partition, record.text(0)}] = gameFacts{}
 		}
 	}
@@ -406,7 +412,7 @@ func (a *Allocator) readPlayerSessions(ctx context.Context, players []ref) ([]Pl
 	sessions := make([]PlayerSession, 0, len(players))
 	for i, player := range players {
 		reply := replies[order[i].call]
-		if record := reply.list(2 + order[i].place); record.text(0) != "" {
+		if record := reply.list(2 + order[i].index); record.text(0) != "" {
 			sessions = append(sessions, *a.playerSession(player, record, games[ref{player.partition, record.text(0)}], reply.int(1)))
 		}
 	}

@@ -111,8 +111,8 @@ func (a *Allocator) runAll(ctx context.Context, s script, calls []call) ([]field
 	return replies, nil
 }
 
-// place says where in the replies of runAll something is: in which call's, and the how-manieth of that call.
-type place struct{ call, place int }
+// place says where in the replies of runAll something is: in that of which call, and at which index there.
+type place struct{ call, index int }
 
 // callsByPartition makes one call for each partition that has any of the refs, with the keys of its refs one after the
 // other, and says where each ref went.

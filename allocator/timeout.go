@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"time"
@@ -40,12 +41,9 @@ func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, e
 		}
 		timedOut, err := a.timeOut(ctx, due)
 		swept.TimedOut += timedOut
-		if err != nil {
-			return swept, err
-		}
-		purged, err := a.purge(ctx, due)
+		purged, failed := a.purge(ctx, due)
 		swept.Purged += purged
-		if err != nil {
+		if err := errors.Join(err, failed); err != nil {
 			return swept, err
 		}
 		partitions = partitions[:0:0]
@@ -143,13 +141,11 @@ func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err e
 			keys = append(keys, playerSessionKey(ref{s.game.partition, player}))
 			args = append(args, player)
 		}
-		reply, err := a.run(ctx, timeOutPlayerSessionsScript, keys, args...)
-		if err != nil {
-			return marked, err
-		}
+		reply, failed := a.run(ctx, timeOutPlayerSessionsScript, keys, args...)
+		err = errors.Join(err, failed) // one damaged game session does not keep the others waiting
 		marked += int(reply.int(1))
 	}
-	return marked, nil
+	return marked, err
 }
 
 // purge deletes the player sessions whose retention is over.
@@ -176,16 +172,14 @@ func (a *Allocator) purge(ctx context.Context, due []dueIn) (purged int, err err
 			keys = append(keys, playerSessionKey(player), playerSessionsKey(ref{d.partition, of.text(0)}), playerKey(d.partition, of.text(1)))
 			args = append(args, player.text)
 		}
-		reply, err := a.run(ctx, purgePlayerSessionsScript, keys, args...)
-		if err != nil {
-			return purged, err
-		}
+		reply, failed := a.run(ctx, purgePlayerSessionsScript, keys, args...)
+		err = errors.Join(err, failed)
 		purged += int(reply.int(1))
 	}
-	return purged, nil
+	return purged, err
 }
 
-// Run is the clockwork of an instance, until ctx ends: it beats the heart that shares the partitions among the instances,
+// Run is the clockwork of an instance, until ctx ends: it tells the other instances that it is alive, which shares the partitions among them,
 // sweeps the partitions of this one, and follows the expiry of TTL keys to sweep at the very moment that a reservation
 // times out. What it cannot do for want of the store it logs and tries again.
 func (a *Allocator) Run(ctx context.Context) {

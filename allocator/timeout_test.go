@@ -107,6 +107,27 @@ func TestReservationCanBeAcceptedUntilItsDeadline(t *testing.T) {
 	})
 }
 
+func TestRefusalSaysWhenTheReservationTimedOut(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		p := s.reserve(s.newGameSession(1), "ada")
+		store.Advance(reservationTimeout)
+		want := "timed out at " + p.CreationTime.Add(reservationTimeout).Format(time.RFC3339Nano)
+		for _, when := range []string{"at the deadline", "an hour later", "when it is marked"} {
+			for what, err := range map[string]error{"accept": s.tryAccept(p), "remove": s.tryRemove(p)} {
+				if !strings.Contains(fmt.Sprint(err), want) {
+					t.Errorf("%s %s: %v, want it to say %q", what, when, err, want)
+				}
+			}
+			if when == "at the deadline" {
+				store.Advance(time.Hour - time.Millisecond)
+			} else {
+				s.sweep()
+			}
+		}
+	})
+}
+
 func TestActivePlayerSessionNeverTimesOut(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)

@@ -1,6 +1,6 @@
 -- register_compute.lua: adds a compute to a fleet at one of the fleet's locations.
 --
--- A compute that is already there with the same address and location is answered as it stands.
+-- A compute that is already there with the same address, location and certificate is answered as it stands.
 --
 -- KEYS[1] fleet                               hash
 -- KEYS[2] its locations                       sorted set: location name -> creation in ms

@@ -1,6 +1,6 @@
 -- remove_player_session.lua: a player has left and gives its slot back (ACTIVE -> COMPLETED).
 --
--- A second call with the token that removed the player session is answered as the first one was.
+-- A second call with the token that removed the player session changes nothing, and is answered with it as it stands.
 --
 -- KEYS[1] game session     hash
 -- KEYS[2] its slots        sorted set: player session ref -> deadline in ms, +inf once ACTIVE
