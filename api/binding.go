@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -86,14 +87,14 @@ type handler struct {
 func (h handler) json(c *gin.Context) {
 	target := c.GetHeader("X-Amz-Target")
 	name, ok := strings.CutPrefix(target, "GameLift.")
-	if !ok {
-		if target == "" {
-			awsJSON.fail(c, refused(http.StatusBadRequest, "the header X-Amz-Target is missing; set it to GameLift.<operation>"))
-			return
-		}
-		name = target
+	switch {
+	case ok:
+		h.call(c, awsJSON, name)
+	case target == "":
+		awsJSON.fail(c, refused(http.StatusBadRequest, "the header X-Amz-Target is missing; set it to GameLift.<operation>"))
+	default:
+		awsJSON.fail(c, unknownOperation(target))
 	}
-	h.call(c, awsJSON, name)
 }
 
 // cbor serves POST /service/GameLift/operation/<Op>.
@@ -138,10 +139,10 @@ func (h handler) call(c *gin.Context, b binding, name string) {
 
 // retryToken returns what names the call in each of its retries: what the AWS SDKs send, or what others may.
 func retryToken(header http.Header) string {
-	if id := header.Get("Amz-Sdk-Invocation-Id"); id != "" {
-		return id
+	if key := header.Get("Idempotency-Key"); key != "" { // somebody set it with intent; SDKs set theirs always
+		return key
 	}
-	return header.Get("Idempotency-Key")
+	return header.Get("Amz-Sdk-Invocation-Id")
 }
 
 // report logs what a caller is not told of an error.
@@ -176,7 +177,7 @@ func (b binding) read(c *gin.Context, input any) *exception {
 		return refuse(http.StatusUnsupportedMediaType, "the Content-Type is "+quoted(contentType)+"; it must be "+b.contentType)
 	}
 	if err := b.decode(body, input); err != nil {
-		return refuse(http.StatusBadRequest, "the body is not a valid input: "+err.Error())
+		return refuse(http.StatusBadRequest, "the body is not a valid input: "+undecodable(err))
 	}
 	return nil
 }
@@ -184,11 +185,25 @@ func (b binding) read(c *gin.Context, input any) *exception {
 // maxMessage is how many characters a message may have. What a client sent is quoted in it, and could be as large as a body.
 const maxMessage = 4096
 
+// undecodable says what is wrong with a body, in the client's terms.
+func undecodable(err error) string {
+	var inJSON *json.SemanticError
+	if errors.As(err, &inJSON) && inJSON.JSONPointer != "" {
+		return fmt.Sprintf("%s cannot be a JSON %s", strings.TrimPrefix(string(inJSON.JSONPointer), "/"), inJSON.JSONKind)
+	}
+	var inCBOR *cbor.UnmarshalTypeError
+	if errors.As(err, &inCBOR) && inCBOR.StructFieldName != "" {
+		_, member, _ := strings.Cut(inCBOR.StructFieldName, ".")
+		return fmt.Sprintf("%s cannot be a CBOR %s", member, inCBOR.CBORType)
+	}
+	return err.Error()
+}
+
 // errorBody is the shape of every exception. JSON clients look for Message or message, CBOR clients for either by exception.
 type errorBody struct {
-	Type       string `json:"__type"`
-	Message    string
-	MessageToo string `json:"message"`
+	Type    string `json:"__type"`
+	Message string
+	Lower   string `json:"message"`
 }
 
 // fail answers with an exception.

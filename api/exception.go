@@ -36,12 +36,12 @@ func exceptionOf(err error) exception {
 	if !errors.As(err, &failure) {
 		return exception{"InternalServiceException", http.StatusInternalServerError, "an unforeseen error; the service's log has it under this request id"}
 	}
-	seen, known := exceptions[failure.Kind]
+	e, known := exceptions[failure.Kind]
 	if !known {
-		seen = exceptions[allocator.ErrInternal]
+		e = exceptions[allocator.ErrInternal]
 	}
-	seen.message = failure.Message
-	return seen
+	e.message = failure.Message
+	return e
 }
 
 // unknownOperation is the exception for an operation that is not in the table.

@@ -73,16 +73,16 @@ func TestRequestsWithOtherTokensReserveEachTime(t *testing.T) {
 	})
 }
 
-// The SDKs set a new invocation id for each call. Whoever adds an Idempotency-Key to an SDK's calls adds it to all.
-func TestInvocationIDOutranksIdempotencyKey(t *testing.T) {
+// The SDKs set a new invocation id for each call. Whoever adds an Idempotency-Key means the calls that have it to be one.
+func TestIdempotencyKeyOutranksInvocationID(t *testing.T) {
 	s := newService(t)
 	game := s.newGameSession(10)
 	for i := range 2 {
 		awsJSON.must(t, s, "CreatePlayerSession", members{"GameSessionId": game, "PlayerId": "alice"},
 			"amz-sdk-invocation-id", fmt.Sprint("call-", i), "Idempotency-Key", "same")
 	}
-	if n := s.taken(game); n != 2 {
-		t.Errorf("%d slots are taken, want 2", n)
+	if n := s.taken(game); n != 1 {
+		t.Errorf("%d slots are taken, want 1", n)
 	}
 }
 

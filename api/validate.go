@@ -50,9 +50,10 @@ func validate(input any) error {
 	if !errors.As(err, &broken) {
 		return err
 	}
-	messages := make([]string, len(broken))
-	for i, constraint := range broken {
-		messages[i] = explain(constraint)
+	const most = 10 // a caller with more to mend sees the rest next time
+	messages := make([]string, min(most, len(broken)))
+	for i := range messages {
+		messages[i] = explain(broken[i])
 	}
 	return invalid("%s", strings.Join(messages, "; "))
 }
