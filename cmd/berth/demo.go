@@ -59,10 +59,11 @@ Reserve a slot with the aws CLI, or with curl:
   curl -s {{.Endpoint}} -H 'Content-Type: application/x-amz-json-1.1' -H 'X-Amz-Target: GameLift.CreatePlayerSession' \
     -d '{"GameSessionId":"'$GAME'","PlayerId":"bob"}'
 
-Accept it, as the game server does when the player connects (put in a PlayerSessionId that you were given):
+Accept it, as the game server does when the player connects. Put in a PlayerSessionId that you were given:
 
+  export PLAYER_SESSION=psess-…
   curl -s {{.Endpoint}} -H 'Content-Type: application/x-amz-json-1.1' -H 'X-Amz-Target: GameLift.AcceptPlayerSession' \
-    -d '{"GameSessionId":"'$GAME'","PlayerSessionId":"psess-…"}'
+    -d '{"GameSessionId":"'$GAME'","PlayerSessionId":"'$PLAYER_SESSION'"}'
 
 See who holds a slot, and how many are taken. What is not accepted in time is TIMEDOUT and its slot free again:
 

@@ -34,7 +34,7 @@ func paste(t *testing.T, printed, program, player string) (wrote []string) {
 		case "export":
 			exports += command
 		case program:
-			script := exports + strings.ReplaceAll(command, "psess-…", player)
+			script := strings.ReplaceAll(exports+command, "psess-…", player)
 			wrote = append(wrote, output(t, awsEnvironment(t), "sh", "-ec", script))
 		case "aws", "curl":
 		default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -18,11 +19,16 @@ type readyCommand struct {
 func (r *readyCommand) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Addr+"/readyz", nil)
+	addr, err := dialable(r.Addr)
+	if err != nil {
+		return fmt.Errorf("--addr is %q; it must be host:port", r.Addr)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	direct := &http.Client{Transport: &http.Transport{}} // a proxy that the environment names is not asked
+	response, err := direct.Do(request)
 	if err != nil {
 		return err
 	}
@@ -36,4 +42,16 @@ func (r *readyCommand) Run(ctx context.Context) error {
 	}
 	fmt.Print(string(answer))
 	return nil
+}
+
+// dialable returns an address at which a listener on addr answers: of one on all addresses, the loopback address.
+func dialable(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), nil
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 
@@ -49,4 +51,12 @@ func openRedis(text string) (redis.UniversalClient, error) {
 		return redis.NewFailoverClient(options), nil
 	}
 	return nil, unknown
+}
+
+// redisLog takes what go-redis has to say of its connections into the service's own log.
+type redisLog struct{ log *slog.Logger }
+
+// Printf logs a message of go-redis.
+func (l redisLog) Printf(ctx context.Context, format string, args ...any) {
+	l.log.DebugContext(ctx, fmt.Sprintf(format, args...))
 }

@@ -29,7 +29,7 @@ func TestServiceThatLosesItsStoreIsNotReady(t *testing.T) {
 		_, err := command(t, "ready", "--addr", p.addr)
 		return err != nil
 	}, "the service is not ready")
-	if wrote := failing(t, "ready", "--addr", p.addr); !strings.Contains(wrote, "503 Service Unavailable: not ready: the store is unavailable") {
+	if wrote := failing(t, "ready", "--addr", p.addr); !strings.Contains(wrote, "503 Service Unavailable: not ready: the store does not answer") {
 		t.Errorf("berth ready says %q", wrote)
 	}
 	if status, body, err := p.call("DescribePlayerSessions", `{"PlayerId": "alice"}`); err != nil || status != 500 || !strings.Contains(body, "the store is unavailable") {
@@ -55,12 +55,11 @@ func TestPasswordOfRedisIsUsedAndNotShown(t *testing.T) {
 	}
 }
 
-func TestStoreOfAnotherRegionIsAnotherWorld(t *testing.T) {
+func TestStoreOfAnotherRegionIsRefused(t *testing.T) {
 	store := allocatortest.RedisRealTime(t)
-	game := firstMatch(t, `export GAME=(\S+)`, serve(t, "--redis", store.URL(), "--demo").stdout.String())
-	p := serve(t, "--redis", store.URL(), "--region", "eu-west-1")
-	if status, body, err := p.call("CreatePlayerSession", `{"GameSessionId": "`+game+`", "PlayerId": "alice"}`); err != nil || status != 400 ||
-		!strings.Contains(body, "game session ids here begin with arn:aws:gamelift:eu-west-1::gamesession/") {
-		t.Errorf("%d %s (error: %v)", status, body, err)
+	serve(t, "--redis", store.URL(), "--region", "eu-west-1")
+	wrote := failing(t, "serve", "--addr", "127.0.0.1:0", "--redis", store.URL())
+	if !strings.Contains(wrote, "the store was set up for the region eu-west-1, and this instance for us-east-1") {
+		t.Errorf("it wrote\n%s", wrote)
 	}
 }

@@ -30,6 +30,7 @@ type serveCommand struct {
 	Region             string        `default:"us-east-1" help:"The region in ARNs."`
 	MaxPlayerSessions  int           `default:"200" help:"The most player sessions that a game session may have at a time."`
 	AutoActivate       *bool         `negatable:"" help:"Make game sessions of fleets without server processes ACTIVE at once, on a registered compute. The default without --redis."`
+	DrainDelay         time.Duration `default:"0s" help:"How long to go on serving after a signal to stop while /readyz says no, so that load balancers notice."`
 	Demo               bool          `help:"Create a game session with a few slots, and print commands to try it with."`
 	LogLevel           slog.Level    `default:"info" help:"What to log: debug, info, warn or error."`
 }
@@ -45,6 +46,8 @@ func (s *serveCommand) Validate() error {
 		return fmt.Errorf("--max-player-sessions is %d; it must be positive", s.MaxPlayerSessions)
 	case s.Region == "":
 		return errors.New("--region is empty")
+	case s.DrainDelay < 0:
+		return fmt.Errorf("--drain-delay is %v; it must not be negative", s.DrainDelay)
 	}
 	host, _, err := net.SplitHostPort(s.Addr)
 	if err != nil {
@@ -64,6 +67,7 @@ func isLoopback(host string) bool {
 // Run serves until ctx ends, then finishes what is in flight.
 func (s *serveCommand) Run(ctx context.Context) (err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel}))
+	redis.SetLogger(redisLog{log})
 	client, closeStore, err := s.openStore(log)
 	if err != nil {
 		return err
@@ -116,7 +120,11 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	go func() { served <- server.Serve(listener) }()
 	log.Info("serving", "addr", listener.Addr().String(), "version", version())
 	if s.Demo {
-		if err := demo(ctx, os.Stdout, slots, "http://"+listener.Addr().String(), s.Region); err != nil && ctx.Err() == nil {
+		addr, err := dialable(listener.Addr().String())
+		if err != nil {
+			return errors.Join(err, server.Close())
+		}
+		if err := demo(ctx, os.Stdout, slots, "http://"+addr, s.Region); err != nil && ctx.Err() == nil {
 			return errors.Join(err, server.Close())
 		}
 	}
@@ -126,13 +134,16 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 		return err
 	case <-ctx.Done():
 	}
-	log.Info("shutting down; requests in flight are finished first")
+	log.Info("shutting down; requests in flight are finished first", "drain_delay", s.DrainDelay)
 	draining.Store(true)
+	time.Sleep(s.DrainDelay)
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(deadline); err != nil {
 		return fmt.Errorf("requests were still in flight after %v: %w", shutdownTimeout, err)
 	}
+	stopClockwork()
+	running.Wait()
 	log.Info("stopped")
 	return nil
 }
