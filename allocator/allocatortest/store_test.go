@@ -256,6 +256,7 @@ func TestAbsentToolsSkipButFailInCI(t *testing.T) {
 }
 
 func TestFailedStartShowsTheLog(t *testing.T) {
+	Redis(t) // skips where a server cannot be had
 	got := ending(t, func(t testing.TB) { Redis(t, "--no-such-setting", "1") })
 	if !strings.HasPrefix(got, "fatal: ") || !strings.Contains(got, "no-such-setting") || !strings.Contains(got, "Bad directive") {
 		t.Errorf("a bad argument ended the test with %q, want the server's complaint", got)
