@@ -3,7 +3,6 @@ package main
 import (
 	"net/http"
 	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -110,19 +109,4 @@ func settings(t *testing.T) (names []string) {
 		}
 	}
 	return names
-}
-
-func TestEveryFlagHasAVariable(t *testing.T) {
-	names := strings.Join(settings(t), " ") + " "
-	parser, err := kong.New(&commands{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, command := range parser.Model.Children {
-		for _, flag := range command.Flags {
-			if want := "BERTH_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_")); !strings.Contains(names, want+" ") {
-				t.Errorf("--%s of berth %s has no variable %s", flag.Name, command.Name, want)
-			}
-		}
-	}
 }
