@@ -203,6 +203,34 @@ func TestSweepLeavesTheNextDeadlineOfTheGameSession(t *testing.T) {
 	})
 }
 
+func TestSweepKeepsTheDeadlineOfWhatComesDueWhileItRuns(t *testing.T) {
+	store := allocatortest.Miniredis(t)
+	s := newScene(t, store)
+	game := s.newGameSession(2)
+	s.reserve(game, "first")
+	store.Advance(time.Second)
+	s.reserve(game, "second")
+	store.Advance(reservationTimeout - time.Second)
+
+	// The sweep looks at the partitions, then at the slots, and then the second reservation comes due.
+	looks := 0
+	sweeper := open(t, store, func(config *allocator.Config) {
+		config.Redis.AddHook(afterPipelines(func() {
+			if looks++; looks == 2 {
+				store.Advance(time.Minute)
+			}
+		}))
+	})
+	swept, err := sweeper.Sweep(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCount(t, "marked at first", swept.TimedOut, 1)
+	wantInvariants(t, store, s.Allocator)
+	wantCount(t, "marked by the next sweep", s.sweep().TimedOut, 1)
+	wantInvariants(t, store, s.Allocator)
+}
+
 func TestSweepGetsThroughAnyNumberAtOnce(t *testing.T) {
 	store := allocatortest.Redis(t)
 	s := newScene(t, store, func(c *allocator.Config) { c.MaxPlayerSessions = 1000 })
@@ -219,13 +247,45 @@ func TestSweepGetsThroughAnyNumberAtOnce(t *testing.T) {
 		s.reserve(other, "ada")
 		reserved++
 	}
-	store.Advance(reservationTimeout + retention)
-	if swept := s.sweep(); swept != (allocator.Swept{TimedOut: reserved, Purged: reserved}) {
-		t.Errorf("the sweep did %+v, want %d of both", swept, reserved)
+	store.Advance(reservationTimeout)
+	if swept := s.sweep(); swept != (allocator.Swept{TimedOut: reserved}) {
+		t.Errorf("at the deadline the sweep did %+v, want %d marked", swept, reserved)
+	}
+	wantInvariants(t, store, s.Allocator)
+	store.Advance(retention)
+	if swept := s.sweep(); swept != (allocator.Swept{Purged: reserved}) {
+		t.Errorf("at the end of the retention the sweep did %+v, want %d purged", swept, reserved)
 	}
 	if left := wantInvariants(t, store, s.Allocator).playerSessions(); len(left) > 0 {
 		t.Errorf("%d player sessions are left", len(left))
 	}
+}
+
+func TestSweepPurgesWhatTimedOutLongerAgoThanTheRetention(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		s.reserve(s.newGameSession(1), "ada")
+		store.Advance(reservationTimeout + retention)
+		if swept := s.sweep(); swept != (allocator.Swept{TimedOut: 1, Purged: 1}) {
+			t.Errorf("the only sweep did %+v", swept)
+		}
+	})
+}
+
+func TestDamagedGameSessionKeepsTheSweepFromNoOther(t *testing.T) {
+	store := allocatortest.Miniredis(t)
+	s := newScene(t, store)
+	var reserved []*allocator.PlayerSession
+	for i := range 10 {
+		reserved = append(reserved, s.reserve(s.newGameSession(1), player(i)))
+	}
+	if err := store.Client().Set(t.Context(), recordKey(reserved[3].ID), "no hash", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	store.Advance(reservationTimeout)
+	swept, err := s.Sweep(t.Context())
+	wantOnlyKind(t, "Sweep", err, allocator.ErrInternal)
+	wantCount(t, "marked", swept.TimedOut, 9)
 }
 
 // Notified: an hour passes between sweeps, so only the expired event can have the record marked.
@@ -369,6 +429,27 @@ func TestForbiddenConfigIsWarnedOfOnce(t *testing.T) {
 	allocatortest.Eventually(t, time.Minute, func() bool { return tries.Load() >= 2 }, "the instance tries a second time")
 	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), "notify-keyspace-events to Ex") {
 		t.Errorf("it warned %d times:\n%s", n, &log)
+	}
+}
+
+func TestSweepOnlyLeavesTheNotificationsAlone(t *testing.T) {
+	store := allocatortest.Redis(t)
+	client := store.NewClient(t)
+	configured := countCommands(client, "config")
+	var log logs
+	s := newScene(t, store, func(config *allocator.Config) {
+		config.Redis = client
+		config.SweepOnly = true
+		config.SweepInterval = 10 * time.Millisecond
+		config.Logger = log.logger()
+	})
+	clockwork(t, s.Allocator)
+	p := s.reserve(s.newGameSession(1), "ada")
+	store.Advance(reservationTimeout)
+	allocatortest.Eventually(t, 20*time.Second, func() bool { return recordStatus(t, store.Client(), p) == "TIMEDOUT" }, "the sweep marks the record")
+	wantCount(t, "CONFIG commands", int(configured.Load()), 0)
+	if log.String() != "" {
+		t.Errorf("it logged\n%s", &log)
 	}
 }
 

@@ -2,7 +2,8 @@
 --
 -- The caller lists due members of the slots set; what is no longer due when the script runs is left alone. Marking
 -- changes no answer, since a reservation past its deadline already holds no slot and already reads as TIMEDOUT: it
--- makes the stored record say so. At the end the partition's deadline of the game session is exact again.
+-- makes the stored record say so. At the end the partition's deadline of the game session is exact again, if nothing
+-- else has come due.
 --
 -- KEYS[1] slots of the game session  sorted set: player session ref -> deadline in ms, +inf once ACTIVE
 -- KEYS[2] partition deadlines        sorted set: game session ref -> earliest deadline in ms
@@ -29,10 +30,10 @@ for i = 4, #KEYS do
   end
 end
 local still_due = redis.call('ZCOUNT', KEYS[1], '-inf', now) - #due - #leftover
-local next_deadline = redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-if still_due > 0 then
-  next_deadline = now
-elseif next_deadline == 'inf' then
+-- What came due since the caller looked stays behind: the deadline of the game session must not be later than its.
+local from = still_due > 0 and '-inf' or string.format('(%.0f', now)
+local next_deadline = redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+if next_deadline == 'inf' then
   next_deadline = nil
 end
 
