@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -188,15 +187,24 @@ const maxMessage = 4096
 // undecodable says what is wrong with a body, in the client's terms.
 func undecodable(err error) string {
 	var inJSON *json.SemanticError
-	if errors.As(err, &inJSON) && inJSON.JSONPointer != "" {
-		return fmt.Sprintf("%s cannot be a JSON %s", strings.TrimPrefix(string(inJSON.JSONPointer), "/"), inJSON.JSONKind)
+	if errors.As(err, &inJSON) {
+		kind := strings.NewReplacer("{", "object", "[", "array").Replace(inJSON.JSONKind.String())
+		return misfit(strings.TrimPrefix(string(inJSON.JSONPointer), "/"), "JSON "+kind)
 	}
 	var inCBOR *cbor.UnmarshalTypeError
-	if errors.As(err, &inCBOR) && inCBOR.StructFieldName != "" {
-		_, member, _ := strings.Cut(inCBOR.StructFieldName, ".")
-		return fmt.Sprintf("%s cannot be a CBOR %s", member, inCBOR.CBORType)
+	if errors.As(err, &inCBOR) {
+		field := inCBOR.StructFieldName // of Go: package.type.member
+		return misfit(field[strings.LastIndexByte(field, '.')+1:], "CBOR "+inCBOR.CBORType)
 	}
 	return err.Error()
+}
+
+// misfit says that a member, or the input as a whole, is of the wrong type.
+func misfit(member, kind string) string {
+	if member == "" {
+		return "it cannot be a " + kind
+	}
+	return member + " cannot be a " + kind
 }
 
 // errorBody is the shape of every exception. JSON clients look for Message or message, CBOR clients for either by exception.

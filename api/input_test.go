@@ -182,10 +182,11 @@ func TestValueOfTheWrongTypeIsRefusedByName(t *testing.T) {
 				}
 				c.value = slices.Concat(raw, []byte("alice"))
 			}
-			refused(t, w.call(t, s, c.operation, members{c.member: c.value}), "not a valid input", c.member)
+			refused(t, w.call(t, s, c.operation, members{c.member: c.value}), "not a valid input: "+c.member, " cannot be a ")
 		}
+		refused(t, w.call(t, s, "CreatePlayerSession", members{"PlayerId": []string{"alice"}}), "PlayerId cannot be a ", " array")
 		for _, body := range []any{"text", 7, []string{"list"}, true} {
-			refused(t, w.call(t, s, "CreatePlayerSession", body), "not a valid input")
+			refused(t, w.call(t, s, "CreatePlayerSession", body), "not a valid input: it cannot be a ")
 		}
 	})
 }
