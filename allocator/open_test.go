@@ -73,6 +73,32 @@ func TestStoreKeepsItsSecretAndItsPartitions(t *testing.T) {
 	})
 }
 
+func TestStoreBelongsToOneRegion(t *testing.T) {
+	store := allocatortest.Miniredis(t)
+	in := func(region string) (*allocator.Allocator, error) {
+		return allocator.Open(t.Context(), allocator.Config{Redis: store.Client(), Region: region})
+	}
+	for _, region := range []string{"EU", "eu west", "eu/west", "eu:west"} {
+		_, err := in(region)
+		wantOnlyKind(t, region, err, allocator.ErrInvalidRequest)
+	}
+	a, err := in("eu-west-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	location, err := a.CreateLocation(t.Context(), allocator.CreateLocationInput{Name: "custom-home"})
+	if err != nil || location.ARN != "arn:aws:gamelift:eu-west-1::location/custom-home" {
+		t.Errorf("a location has the ARN %+v (error: %v)", location, err)
+	}
+	for _, region := range []string{"", "us-east-1"} {
+		_, err := in(region)
+		wantOnlyKind(t, region, err, allocator.ErrInvalidRequest)
+	}
+	if _, err := in("eu-west-1"); err != nil {
+		t.Errorf("the region that it was set up for: %v", err)
+	}
+}
+
 func TestStoresHaveSecretsOfTheirOwn(t *testing.T) {
 	secrets := make(map[string]bool)
 	for range 2 {

@@ -100,6 +100,7 @@ func TestRunningInstancesShareThePartitions(t *testing.T) {
 	}
 	allocatortest.Eventually(t, 20*time.Second, func() bool { return shared() && len(first.Owned()) < allocator.Partitions }, "they share the partitions")
 	stop()
+	wantCount(t, "instances that are known when one has stopped", int(store.Client().ZCard(t.Context(), "berth:{control}:instances").Val()), 1)
 	allocatortest.Eventually(t, 20*time.Second, func() bool { return len(first.Owned()) == allocator.Partitions }, "the one that is left takes all")
 }
 

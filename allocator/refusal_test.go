@@ -3,6 +3,7 @@ package allocator_test
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,6 +87,66 @@ func TestGameSessionsWithoutServerProcessesNeedAutoActivate(t *testing.T) {
 	a := open(t, store, func(c *allocator.Config) { c.AutoActivate = false })
 	_, err := a.CreateGameSession(t.Context(), allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 1})
 	wantOnlyKind(t, "CreateGameSession", err, allocator.ErrFleetCapacityExceeded)
+}
+
+func TestGameSessionThatIsThereIsAnsweredThoughNothingCanHostIt(t *testing.T) {
+	store := allocatortest.Miniredis(t)
+	s := newScene(t, store)
+	other := open(t, store, func(c *allocator.Config) { c.AutoActivate = false })
+	in := allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 1, IdempotencyToken: "room"}
+	first, err := s.CreateGameSession(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := other.CreateGameSession(t.Context(), in)
+	if err != nil || again.ID != first.ID {
+		t.Errorf("the same call is answered %+v (error: %v)", again, err)
+	}
+	in.MaximumPlayerSessionCount++
+	_, err = other.CreateGameSession(t.Context(), in)
+	wantOnlyKind(t, "the same id with other parameters", err, allocator.ErrFleetCapacityExceeded)
+}
+
+func TestFleetsOfOneTokenAreTheSameOnlyWithTheSameNameAndLocations(t *testing.T) {
+	s := newScene(t, allocatortest.Miniredis(t))
+	for _, location := range []string{"custom-attic", "custom-barn"} {
+		if _, err := s.CreateLocation(t.Context(), allocator.CreateLocationInput{Name: location}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := make(map[allocator.FleetID]bool)
+	calls := []allocator.CreateFleetInput{
+		{Name: "one", Locations: []string{"custom-attic"}, RetryToken: "token"},
+		{Name: "two", Locations: []string{"custom-attic"}, RetryToken: "token"},
+		{Name: "one", Locations: []string{"custom-barn"}, RetryToken: "token"},
+		{Name: "one", Locations: []string{"custom-attic", "custom-barn"}, RetryToken: "token"},
+		{Name: "one", Locations: []string{"custom-attic"}, RetryToken: "other"},
+		{Name: "one", Locations: []string{"custom-attic"}},
+		{Name: "one", Locations: []string{"custom-attic"}},
+	}
+	for _, in := range calls {
+		fleet, err := s.CreateFleet(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(fleet.Locations, in.Locations) {
+			t.Errorf("a fleet for %v has the locations %v", in.Locations, fleet.Locations)
+		}
+		ids[fleet.ID] = true
+	}
+	wantCount(t, "different fleets", len(ids), len(calls))
+}
+
+func TestNamesThatCannotStandInKeysAreRefused(t *testing.T) {
+	s := newScene(t, allocatortest.Miniredis(t))
+	for _, name := range []string{"a:b", "a/b", "a b", "{a}", "a.b", "a_b", "ä"} {
+		_, err := s.CreateLocation(t.Context(), allocator.CreateLocationInput{Name: name})
+		wantOnlyKind(t, "a location "+name, err, allocator.ErrInvalidRequest)
+		_, err = s.CreateGameSession(t.Context(), allocator.CreateGameSessionInput{FleetID: s.fleet, GameSessionID: name})
+		wantOnlyKind(t, "a game session "+name, err, allocator.ErrInvalidRequest)
+		_, err = s.CreateGameSession(t.Context(), allocator.CreateGameSessionInput{FleetID: s.fleet, IdempotencyToken: name})
+		wantOnlyKind(t, "an idempotency token "+name, err, allocator.ErrInvalidRequest)
+	}
 }
 
 func TestGameSessionHasSixteenPropertiesAtMost(t *testing.T) {

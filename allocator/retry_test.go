@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 
@@ -97,6 +98,43 @@ func TestRetryIsAnsweredWhateverHasHappenedSince(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestKnownGameSessionIsAnsweredOnlyToACallWithItsParameters(t *testing.T) {
+	s := newScene(t, allocatortest.Miniredis(t))
+	first := allocator.CreateGameSessionInput{
+		FleetID: s.fleet, MaximumPlayerSessionCount: 2, Name: "duel", GameSessionData: "data", CreatorID: "creator",
+		GameProperties: map[string]string{"map": "cellar", "mode": "night"}, Location: "custom-cellar", GameSessionID: "room",
+	}
+	created, err := s.CreateGameSession(t.Context(), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*allocator.CreateGameSessionInput){
+		"maximum":             func(in *allocator.CreateGameSessionInput) { in.MaximumPlayerSessionCount = 3 },
+		"name":                func(in *allocator.CreateGameSessionInput) { in.Name = "brawl" },
+		"data":                func(in *allocator.CreateGameSessionInput) { in.GameSessionData = "" },
+		"creator":             func(in *allocator.CreateGameSessionInput) { in.CreatorID = "another" },
+		"location":            func(in *allocator.CreateGameSessionInput) { in.Location = "" },
+		"value of a property": func(in *allocator.CreateGameSessionInput) { in.GameProperties["map"] = "attic" },
+		"one property less":   func(in *allocator.CreateGameSessionInput) { delete(in.GameProperties, "map") },
+		"one property more":   func(in *allocator.CreateGameSessionInput) { in.GameProperties["new"] = "" },
+		"values of properties": func(in *allocator.CreateGameSessionInput) {
+			in.GameProperties = map[string]string{"map": "night", "mode": "cellar"}
+		},
+		"name and data swapped": func(in *allocator.CreateGameSessionInput) { in.Name, in.GameSessionData = in.GameSessionData, in.Name },
+	} {
+		in := first
+		in.GameProperties = maps.Clone(first.GameProperties)
+		change(&in)
+		_, err := s.CreateGameSession(t.Context(), in)
+		wantOnlyKind(t, "another "+name, err, allocator.ErrIdempotentParameterMismatch)
+	}
+	same := first
+	same.GameSessionID, same.IdempotencyToken, same.FleetID = "", "room", allocator.FleetID(arn("fleet/"+string(s.fleet)))
+	if again, err := s.CreateGameSession(t.Context(), same); err != nil || again.ID != created.ID {
+		t.Errorf("the same parameters, the id as idempotency token: %+v (error: %v)", again, err)
+	}
 }
 
 // mutation is an operation that changes something. It prepares a call and returns it, to be made once or more often.

@@ -407,6 +407,21 @@ func TestEveryBrokenConstraintIsNamed(t *testing.T) {
 	})
 }
 
+func TestTenBrokenConstraintsAreNamedAtMost(t *testing.T) {
+	s := newService(t)
+	properties := make([]members, 16) // each lacks Key and Value
+	for i := range properties {
+		properties[i] = members{}
+	}
+	eachWire(t, func(t *testing.T, w wire) {
+		r := w.call(t, s, "UpdateGameSession", members{"GameProperties": properties})
+		refused(t, r, "GameSessionId is missing", "GameProperties[0].Key is missing")
+		if n := strings.Count(r.text("Message"), "; it is required"); n != 10 {
+			t.Errorf("%d constraints are named, want 10: %s", n, r.text("Message"))
+		}
+	})
+}
+
 func dataOf(players int) map[string]string {
 	data := make(map[string]string)
 	for i := range players {

@@ -249,10 +249,13 @@ func TestCallsMustNameTheirProtocolOrOperation(t *testing.T) {
 	}
 }
 
-func TestOperationOfAnotherServiceIsUnknown(t *testing.T) {
-	r := awsJSON.call(t, newService(t), "", members{}, "X-Amz-Target", "DynamoDB_20120810.ListTables")
-	if r.status != http.StatusNotFound || r.text("__type") != "UnknownOperationException" || !strings.Contains(r.text("Message"), `"DynamoDB_20120810.ListTables"`) {
-		t.Errorf("%d %s", r.status, r.body)
+func TestTargetThatIsNotOfGameLiftIsUnknown(t *testing.T) {
+	s := newService(t)
+	for _, target := range []string{"DynamoDB_20120810.ListTables", "CreatePlayerSession", "gamelift.CreatePlayerSession"} {
+		r := awsJSON.call(t, s, "", members{}, "X-Amz-Target", target)
+		if r.status != http.StatusNotFound || r.text("__type") != "UnknownOperationException" || !strings.Contains(r.text("Message"), `"`+target+`"`) {
+			t.Errorf("%s: %d %s", target, r.status, r.body)
+		}
 	}
 }
 
