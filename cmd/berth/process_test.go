@@ -31,6 +31,7 @@ type process struct {
 	*exec.Cmd
 	addr           string
 	stdout, stderr transcript
+	told           bool // to stop
 	ended          chan struct{}
 	err            error // how it ended
 }
@@ -78,10 +79,13 @@ func serveWith(t testing.TB, env []string, args ...string) *process {
 		close(p.ended)
 	}()
 	t.Cleanup(func() {
-		if p.running() {
+		switch {
+		case p.running():
 			if err := p.stop(); err != nil {
 				t.Errorf("berth serve ended with %v; it wrote\n%s", err, &p.stderr)
 			}
+		case !p.told:
+			t.Errorf("berth serve ended by itself, with %v; it wrote\n%s", p.err, &p.stderr)
 		}
 	})
 	allocatortest.Eventually(t, 30*time.Second, func() bool {
@@ -126,11 +130,15 @@ func (p *process) running() bool {
 	}
 }
 
-// stop asks the process to stop, and returns how it ended.
+// signal tells the process to stop. It may have ended.
+func (p *process) signal(signal os.Signal) {
+	p.told = true
+	p.Process.Signal(signal)
+}
+
+// stop tells the process to stop, and returns how it ended.
 func (p *process) stop() error {
-	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
+	p.signal(syscall.SIGTERM)
 	return p.end()
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,13 +18,14 @@ import (
 //	stop                      tells it to stop, which must succeed; what it wrote is stdout and stderr
 //	[!] call operation input  calls an operation; the answer is stdout
 //	get path                  gets a path of the service; the answer is stdout
-//	capture name pattern      sets a variable to what the group in the pattern matches in stdout
+//	capture name pattern      sets a variable to what the group in the pattern matches in stdout, or in a text that follows
 func TestScripts(t *testing.T) {
 	variables := settings(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Deadline:            time.Now().Add(2 * time.Minute), // for a program that was to end and runs on
 		Setup: func(env *testscript.Env) error {
 			env.Vars = append(env.Vars, quickEnd)
 			env.Values[service{}] = &service{t: env.T().(testing.TB)}
@@ -72,9 +75,13 @@ func TestScripts(t *testing.T) {
 			},
 			"capture": func(ts *testscript.TestScript, neg bool, args []string) {
 				once(ts, neg)
-				found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+				text := strings.Join(args[2:], " ")
+				if text == "" {
+					text = ts.ReadFile("stdout")
+				}
+				found := regexp.MustCompile(args[1]).FindStringSubmatch(text)
 				if found == nil {
-					ts.Fatalf("nothing in stdout matches %s", args[1])
+					ts.Fatalf("nothing in %q matches %s", text, args[1])
 				}
 				ts.Setenv(args[0], found[1])
 			},

@@ -69,9 +69,7 @@ func TestRequestInFlightIsFinishedBeforeTheEnd(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		p := serve(t)
 		request := begin(t, p)
-		if err := p.Process.Signal(signal); err != nil {
-			t.Fatal(err)
-		}
+		p.signal(signal)
 		allocatortest.Eventually(t, 20*time.Second, func() bool { return refusesConnections(p) }, "the service takes no more connections")
 		if !p.running() {
 			t.Fatalf("after %v the service ended with a request in flight:\n%s", signal, &p.stderr)
@@ -91,12 +89,10 @@ func TestRequestInFlightIsFinishedBeforeTheEnd(t *testing.T) {
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	p := serve(t)
 	begin(t, p)
-	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	p.signal(syscall.SIGTERM)
 	allocatortest.Eventually(t, 20*time.Second, func() bool { return refusesConnections(p) }, "the service takes no more connections")
 	allocatortest.Eventually(t, 20*time.Second, func() bool {
-		p.Process.Signal(syscall.SIGTERM) // it may have ended
+		p.signal(syscall.SIGTERM)
 		return !p.running()
 	}, "the service ends, although a request is in flight")
 	var exit *exec.ExitError
@@ -108,6 +104,30 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 func TestSignalDuringTheDemoEndsInGoodOrder(t *testing.T) {
 	p := serve(t, "--demo=true") // written like this, serve does not wait for what it prints
 	if err := p.stop(); err != nil {
+		t.Errorf("the service ended with %v:\n%s", err, &p.stderr)
+	}
+}
+
+func TestServiceGoesOnServingForTheDrainDelayAndIsNotReady(t *testing.T) {
+	p := serve(t, "--drain-delay=1h")
+	p.signal(syscall.SIGTERM)
+	allocatortest.Eventually(t, 20*time.Second, func() bool {
+		wrote, err := command(t, "ready", "--addr", p.addr)
+		return err != nil && strings.Contains(wrote, "503 Service Unavailable: not ready: shutting down")
+	}, "the service is not ready")
+	p.mustCall(t, "DescribePlayerSessions", `{"PlayerId": "alice"}`)
+	if !p.running() {
+		t.Errorf("the service ended with %v", p.end())
+	}
+	allocatortest.Eventually(t, 20*time.Second, func() bool {
+		p.signal(syscall.SIGTERM)
+		return !p.running()
+	}, "a second signal ends the delay")
+}
+
+func TestServiceEndsInGoodOrderAfterTheDrainDelay(t *testing.T) {
+	p := serve(t, "--drain-delay=50ms")
+	if err := p.stop(); err != nil || !strings.Contains(p.stderr.String(), "drain_delay=50ms") {
 		t.Errorf("the service ended with %v:\n%s", err, &p.stderr)
 	}
 }
