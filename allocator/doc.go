@@ -7,8 +7,9 @@
 //
 //	            AcceptPlayerSession            RemovePlayerSession
 //	RESERVED ────────────────────────► ACTIVE ────────────────────────► COMPLETED
-//	   │
-//	   └──── reservation timeout ────► TIMEDOUT
+//	   │                                                                    ▲
+//	   ├──── reservation timeout ────► TIMEDOUT                             │
+//	   └──── the game session ends ─────────────────────────────────────────┘
 //
 // # Invariants
 //
@@ -16,15 +17,16 @@
 //     before their deadline or ACTIVE: at any instant, under any concurrency, crash or retry, and under any failover that loses
 //     no data.
 //  2. CurrentPlayerSessionCount is the number of those player sessions.
-//  3. A player session moves only RESERVED to ACTIVE, ACTIVE to COMPLETED and RESERVED to TIMEDOUT; COMPLETED and TIMEDOUT are
-//     final.
+//  3. A player session moves only RESERVED to ACTIVE, ACTIVE to COMPLETED, RESERVED to TIMEDOUT, and RESERVED to COMPLETED when
+//     its game session ends; COMPLETED and TIMEDOUT are final.
 //  4. A reservation that was acknowledged can be read until its retention is over, as durably as Redis was told to keep it.
 //  5. A group is reserved whole or not at all.
 //  6. Every RESERVED player session has its deadline in the slots of its game session, and the game session an entry no later
 //     than that in the deadlines of its partition. No other player session has a deadline there.
 //  7. A call repeated with its retry token, within the retention, changes nothing a second time, and is answered with what the
 //     first one made, as it stands by then.
-//  8. Nothing is left of a player session whose retention is over.
+//  8. Nothing is left of a player session or game session whose retention is over.
+//  9. A game session that is TERMINATED holds no slot and admits nobody, and its status is final.
 //
 // # Time
 //
@@ -42,16 +44,18 @@
 // session and its player sessions carry the partition as their hash tag: {0} to {255}. So every script works in one slot of a
 // Redis Cluster. The first byte of a player session id is the partition too, which makes the id its own route.
 //
-//	berth:{p}:gs:<ref>       hash        game session
-//	berth:{p}:slots:<ref>    sorted set  its slots: player session → deadline, +inf once ACTIVE
-//	berth:{p}:players:<ref>  sorted set  its player sessions → creation
-//	berth:{p}:ps:<ref>       hash        player session
-//	berth:{p}:ttl:<ref>      string      expires at the deadline of the reservation
-//	berth:{p}:player:<id>    sorted set  a player's player sessions in the partition → creation
-//	berth:{p}:fleet:<id>     sorted set  a fleet's game sessions in the partition → creation
-//	berth:{p}:deadlines      sorted set  game session → earliest deadline of its reservations
-//	berth:{p}:ended          sorted set  player session → end, until the retention is over
-//	berth:{control}:…                    fleets, locations, computes, instances, and what the store keeps for good
+//	berth:{p}:gs:<ref>             hash        game session
+//	berth:{p}:slots:<ref>          sorted set  its slots: player session → deadline, +inf once ACTIVE
+//	berth:{p}:players:<ref>        sorted set  its player sessions → creation
+//	berth:{p}:ps:<ref>             hash        player session
+//	berth:{p}:ttl:<ref>            string      expires at the deadline of the reservation
+//	berth:{p}:player:<id>          sorted set  a player's player sessions in the partition → creation
+//	berth:{p}:fleet:<id>           sorted set  a fleet's game sessions in the partition → creation
+//	berth:{p}:active:<id>          sorted set  those of them that are ACTIVE → creation
+//	berth:{p}:deadlines            sorted set  game session → earliest deadline of its reservations
+//	berth:{p}:ended                sorted set  player session → end, until the retention is over
+//	berth:{p}:ended_games          sorted set  game session → end, until the retention is over
+//	berth:{control}:…                          fleets, locations, computes, instances, and what the store keeps for good
 //
 // A ref is 16 bytes in base64: of a game session the hash of its id, of a player session the UUID in its id.
 package allocator

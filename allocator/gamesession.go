@@ -20,8 +20,10 @@ type GameSession struct {
 	FleetID                     FleetID
 	FleetARN                    string
 	Status                      GameSessionStatus
+	StatusReason                GameSessionStatusReason // why it is ending or has ended; empty before
 	CreationTime                time.Time
-	CurrentPlayerSessionCount   int // slots taken: RESERVED before their deadline, or ACTIVE
+	TerminationTime             time.Time // zero until it has ended
+	CurrentPlayerSessionCount   int       // slots taken: RESERVED before their deadline, or ACTIVE
 	MaximumPlayerSessionCount   int
 	PlayerSessionCreationPolicy PlayerSessionCreationPolicy
 	ProtectionPolicy            ProtectionPolicy
@@ -45,6 +47,16 @@ const (
 	GameSessionTerminating GameSessionStatus = "TERMINATING"
 	GameSessionTerminated  GameSessionStatus = "TERMINATED"
 	GameSessionError       GameSessionStatus = "ERROR"
+)
+
+// GameSessionStatusReason says why a game session ended.
+type GameSessionStatusReason string
+
+// The reasons why a game session ended.
+const (
+	Interrupted                 GameSessionStatusReason = "INTERRUPTED"
+	TriggeredOnProcessTerminate GameSessionStatusReason = "TRIGGERED_ON_PROCESS_TERMINATE"
+	ForceTerminated             GameSessionStatusReason = "FORCE_TERMINATED"
 )
 
 // PlayerSessionCreationPolicy says whether a game session takes new players.
@@ -101,7 +113,7 @@ func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionI
 	fleet := a.fleetID(in.FleetID)
 	id := cmp.Or(in.GameSessionID, in.IdempotencyToken)
 	if id == "" {
-		id = "gsess-" + a.deriveUUID("game session", retryToken(in.RetryToken), string(fleet)).String()
+		id = "gsess-" + a.deriveUUID("game session", retryToken(in.RetryToken), string(fleet), in.Location).String()
 	}
 	if err := checkName("GameSessionId", id); err != nil {
 		return nil, err
@@ -133,8 +145,9 @@ func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionI
 		"port", strconv.Itoa(portOf(game)),
 	)...)
 	args = append(args, properties(in.GameProperties)...)
-	reply, err := a.run(ctx, createGameSessionScript,
-		[]string{gameSessionKey(game), fleetGameSessionsKey(game.partition, fleet)}, args...)
+	reply, err := a.run(ctx, createGameSessionScript, []string{
+		gameSessionKey(game), fleetGameSessionsKey(game.partition, fleet), activeGameSessionsKey(game.partition, fleet),
+	}, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -356,17 +369,20 @@ func (a *Allocator) readGameSessions(ctx context.Context, games []ref) ([]GameSe
 
 func (a *Allocator) gameSession(count int, stored record) *GameSession {
 	fleet := FleetID(stored["fleet"])
-	s := &GameSession{
+	return &GameSession{
 		ID:                          a.gameSessionID(fleet, stored["id"]),
 		Name:                        stored["name"],
 		FleetID:                     fleet,
 		FleetARN:                    a.arn("fleet/" + string(fleet)),
 		Status:                      GameSessionStatus(stored["status"]),
+		StatusReason:                GameSessionStatusReason(stored["reason"]),
 		CreationTime:                stored.time("created"),
+		TerminationTime:             stored.time("ended"),
 		CurrentPlayerSessionCount:   count,
 		MaximumPlayerSessionCount:   stored.int("max"),
 		PlayerSessionCreationPolicy: PlayerSessionCreationPolicy(stored["policy"]),
 		ProtectionPolicy:            ProtectionPolicy(stored["protection"]),
+		GameProperties:              stored.properties(),
 		GameSessionData:             stored["data"],
 		CreatorID:                   stored["creator"],
 		Location:                    stored["location"],
@@ -375,15 +391,6 @@ func (a *Allocator) gameSession(count int, stored record) *GameSession {
 		DNSName:                     stored["dns"],
 		Port:                        stored.int("port"),
 	}
-	for field, value := range stored {
-		if key, ok := strings.CutPrefix(field, propertyPrefix); ok {
-			if s.GameProperties == nil {
-				s.GameProperties = make(map[string]string)
-			}
-			s.GameProperties[key] = value
-		}
-	}
-	return s
 }
 
 func (s GameSession) cursor() cursor {

@@ -62,15 +62,26 @@ func (a *Allocator) gameSessionID(fleet FleetID, id string) GameSessionID {
 
 // gameSessionRef returns where the game session is kept, and false when no game session here can have this id.
 func (a *Allocator) gameSessionRef(id GameSessionID) (ref, bool) {
+	game, _, ok := a.gameSessionOf(id)
+	return game, ok
+}
+
+// gameSessionOf returns the fleet of the game session, too.
+func (a *Allocator) gameSessionOf(id GameSessionID) (ref, FleetID, bool) {
+	fleet, name, ok := a.splitGameSessionID(id)
+	if !ok {
+		return ref{}, "", false
+	}
+	return gameSessionRefOf(FleetID(fleet), name), FleetID(fleet), true
+}
+
+func (a *Allocator) splitGameSessionID(id GameSessionID) (fleet, name string, ok bool) {
 	resource, ok := strings.CutPrefix(string(id), a.arn("gamesession/"))
 	if !ok {
-		return ref{}, false
+		return "", "", false
 	}
-	fleet, name, ok := strings.Cut(resource, "/")
-	if !ok || fleet == "" || name == "" || strings.Contains(name, "/") {
-		return ref{}, false
-	}
-	return gameSessionRefOf(FleetID(fleet), name), true
+	fleet, name, ok = strings.Cut(resource, "/")
+	return fleet, name, ok && fleet != "" && name != "" && !strings.Contains(name, "/")
 }
 
 func gameSessionRefOf(fleet FleetID, id string) ref {

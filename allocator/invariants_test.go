@@ -37,8 +37,8 @@ type place struct{ partition, kind, name string }
 func (p place) of(kind, name string) place { return place{p.partition, kind, name} }
 
 var (
-	partitionKey = regexp.MustCompile(`(?s)^berth:\{(\d+)\}:(gs|slots|players|ps|ttl|player|fleet):(.+)$`)
-	indexKey     = regexp.MustCompile(`^berth:\{(\d+)\}:(deadlines|ended)$`)
+	partitionKey = regexp.MustCompile(`(?s)^berth:\{(\d+)\}:(gs|slots|players|ps|ttl|player|fleet|active):(.+)$`)
+	indexKey     = regexp.MustCompile(`^berth:\{(\d+)\}:(deadlines|ended|ended_games)$`)
 )
 
 // contentsOf reads a store that nobody changes meanwhile.
@@ -149,6 +149,9 @@ func (c contents) violations() (wrong []string) {
 			if created := c.sets[at.of("fleet", record["fleet"])][at.name]; created != number(record["created"]) {
 				report("game session %v was created at %s and its fleet lists it at %.0f", at, record["created"], created)
 			}
+			if _, listed := c.sets[at.of("active", record["fleet"])][at.name]; listed != (record["status"] == "ACTIVE") {
+				report("game session %v is %s and listed as ACTIVE: %v", at, record["status"], listed)
+			}
 		case "ps":
 			c.playerSessionViolations(at, record, report)
 		}
@@ -162,6 +165,11 @@ func (c contents) violations() (wrong []string) {
 			switch at.kind {
 			case "fleet":
 				is = c.hashes[at.of("gs", member)]["fleet"] == at.name
+			case "active":
+				game := c.hashes[at.of("gs", member)]
+				is = game["fleet"] == at.name && game["status"] == "ACTIVE"
+			case "ended_games":
+				is = number(c.hashes[at.of("gs", member)]["ended"]) == score
 			case "deadlines":
 				is = c.hashes[at.of("gs", member)] != nil
 			case "players":

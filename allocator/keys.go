@@ -49,12 +49,20 @@ func deadlinesKey(p partition) string { return p.prefix() + "deadlines" }
 // endedKey: sorted set, player session ref -> when it ended in ms.
 func endedKey(p partition) string { return p.prefix() + "ended" }
 
+// endedGamesKey: sorted set, game session ref -> when it ended in ms.
+func endedGamesKey(p partition) string { return p.prefix() + "ended_games" }
+
 // playerKey: sorted set, refs of a player's player sessions in this partition -> creation in ms.
 func playerKey(p partition, playerID string) string { return p.prefix() + "player:" + playerID }
 
 // fleetGameSessionsKey: sorted set, refs of a fleet's game sessions in this partition -> creation in ms.
 func fleetGameSessionsKey(p partition, fleet FleetID) string {
 	return p.prefix() + "fleet:" + string(fleet)
+}
+
+// activeGameSessionsKey: sorted set, refs of a fleet's ACTIVE game sessions in this partition -> creation in ms.
+func activeGameSessionsKey(p partition, fleet FleetID) string {
+	return p.prefix() + "active:" + string(fleet)
 }
 
 // Keys of a game session.

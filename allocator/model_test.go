@@ -180,7 +180,7 @@ func (m *model) CreateGameSession(in allocator.CreateGameSessionInput) (*modelGa
 	for _, g := range m.gameSessions {
 		sameName := name != "" && g.ID == gameSessionID(fleet.ID, name)
 		sameToken := name == "" && either(g.asked.GameSessionID, g.asked.IdempotencyToken) == "" && g.FleetID == fleet.ID &&
-			sameCall(in.RetryToken, g.asked.RetryToken)
+			g.asked.Location == in.Location && sameCall(in.RetryToken, g.asked.RetryToken)
 		if !sameName && !sameToken {
 			continue
 		}
@@ -304,11 +304,6 @@ func (m *model) CreatePlayerSession(in allocator.CreatePlayerSessionInput) (*mod
 func (m *model) CreatePlayerSessions(in allocator.CreatePlayerSessionsInput) ([]*modelPlayerSession, error) {
 	if len(in.PlayerIDs) < 1 || len(in.PlayerIDs) > 25 || slices.Contains(in.PlayerIDs, "") || repeats(in.PlayerIDs) {
 		return nil, allocator.ErrInvalidRequest
-	}
-	for playerID := range in.PlayerDataMap {
-		if !slices.Contains(in.PlayerIDs, playerID) {
-			return nil, allocator.ErrInvalidRequest
-		}
 	}
 	game := m.gameSession(in.GameSessionID)
 	if game == nil {

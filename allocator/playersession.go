@@ -1,7 +1,9 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -70,7 +72,7 @@ func (a *Allocator) CreatePlayerSession(ctx context.Context, in CreatePlayerSess
 		return nil, err
 	}
 	if reply.text(0) != "OK" {
-		return nil, a.notReserved(createPlayerSessionScript, in.GameSessionID, reply)
+		return nil, a.notReserved(createPlayerSessionScript, in.GameSessionID, 1, reply)
 	}
 	return a.playerSession(player, reply.list(2), a.gameFacts(reply.list(3)), reply.int(1)), nil
 }
@@ -79,7 +81,7 @@ func (a *Allocator) CreatePlayerSession(ctx context.Context, in CreatePlayerSess
 type CreatePlayerSessionsInput struct {
 	GameSessionID GameSessionID
 	PlayerIDs     []string          // 1 to 25, each once
-	PlayerDataMap map[string]string // player id to data; optional, only for players in PlayerIDs
+	PlayerDataMap map[string]string // player id to data; optional; others than those in PlayerIDs play no part
 	RetryToken    string            // as in CreatePlayerSessionInput
 }
 
@@ -107,7 +109,7 @@ func (a *Allocator) CreatePlayerSessions(ctx context.Context, in CreatePlayerSes
 		return nil, err
 	}
 	if reply.text(0) != "OK" {
-		return nil, a.notReserved(createPlayerSessionsScript, in.GameSessionID, reply)
+		return nil, a.notReserved(createPlayerSessionsScript, in.GameSessionID, len(in.PlayerIDs), reply)
 	}
 	facts := a.gameFacts(reply.list(2))
 	sessions := make([]PlayerSession, len(players))
@@ -131,16 +133,11 @@ func (in CreatePlayerSessionsInput) validate() error {
 		}
 		seen[playerID] = true
 	}
-	for playerID := range in.PlayerDataMap {
-		if !seen[playerID] {
-			return failure(ErrInvalidRequest, "PlayerDataMap has %q, who is not in PlayerIds", playerID)
-		}
-	}
 	return nil
 }
 
 // notReserved is the error for a reply of the reserving scripts that is not OK.
-func (a *Allocator) notReserved(s script, id GameSessionID, reply fields) error {
+func (a *Allocator) notReserved(s script, id GameSessionID, players int, reply fields) error {
 	switch reply.text(0) {
 	case "GAME_SESSION_NOT_FOUND":
 		return a.gameSessionNotFound(id)
@@ -149,7 +146,11 @@ func (a *Allocator) notReserved(s script, id GameSessionID, reply fields) error 
 	case "DENIED":
 		return failure(ErrInvalidGameSessionStatus, "game session %s has the player session creation policy DENY_ALL; set it to ACCEPT_ALL to let players in", id)
 	case "FULL":
-		return failure(ErrGameSessionFull, "game session %s has no room: %s of its %s slots are taken", id, reply.text(2), reply.text(1))
+		room := "no room"
+		if players > 1 {
+			room += fmt.Sprintf(" for %d players", players)
+		}
+		return failure(ErrGameSessionFull, "game session %s has %s: %s of its %s slots are taken", id, room, reply.text(2), reply.text(1))
 	}
 	return s.unexpected(reply)
 }
@@ -346,12 +347,8 @@ func (a *Allocator) describeByGameSession(ctx context.Context, in DescribePlayer
 		return nil, err
 	}
 	if len(sessions) == 0 {
-		exists, err := a.redis.Exists(ctx, gameSessionKey(game)).Result()
-		if err != nil {
-			return nil, storeFailure(err, 0)
-		}
-		if exists == 0 {
-			return nil, a.gameSessionNotFound(in.GameSessionID)
+		if exists, err := a.exists(ctx, gameSessionKey(game)); err != nil || !exists {
+			return nil, cmp.Or(err, a.gameSessionNotFound(in.GameSessionID))
 		}
 	}
 	return &DescribePlayerSessionsOutput{PlayerSessions: sessions, NextToken: next}, nil

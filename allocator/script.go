@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,9 @@ var (
 	createLocationScript         = change("create_location")
 	createFleetScript            = change("create_fleet")
 	registerComputeScript        = change("register_compute")
+	terminateGameSessionScript   = change("terminate_game_session")
+	finishGameSessionScript      = change("finish_game_session")
+	purgeGameSessionsScript      = change("purge_game_sessions")
 	createGameSessionScript      = change("create_game_session")
 	describeGameSessionsScript   = read("describe_game_sessions")
 	updateGameSessionScript      = change("update_game_session")
@@ -199,6 +203,20 @@ func (r record) time(field string) time.Time {
 	return timeOf(ms)
 }
 
+// properties reads the fields that are game properties; nil when there are none.
+func (r record) properties() map[string]string {
+	var all map[string]string
+	for field, value := range r {
+		if key, ok := strings.CutPrefix(field, propertyPrefix); ok {
+			if all == nil {
+				all = make(map[string]string)
+			}
+			all[key] = value
+		}
+	}
+	return all
+}
+
 // pairs lists fields and values as script arguments, leaving out what is empty.
 func pairs(fieldsAndValues ...string) []any {
 	var args []any
@@ -228,4 +246,13 @@ func (a *Allocator) pipelined(ctx context.Context, queue func(redis.Pipeliner)) 
 		return storeFailure(fmt.Errorf("pipeline: %w", err), 0)
 	}
 	return nil
+}
+
+// exists tells whether a key is there.
+func (a *Allocator) exists(ctx context.Context, key string) (bool, error) {
+	count, err := a.redis.Exists(ctx, key).Result()
+	if err != nil {
+		return false, storeFailure(err, 0)
+	}
+	return count > 0, nil
 }

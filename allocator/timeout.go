@@ -16,12 +16,12 @@ const sweepBatch = 100
 // Swept counts what a sweep did.
 type Swept struct {
 	TimedOut int // reservations marked TIMEDOUT
-	Purged   int // ended player sessions deleted, their retention being over
+	Purged   int // ended player sessions and game sessions deleted, their retention being over
 }
 
-// Sweep marks every reservation that is past its deadline and deletes every player session whose retention is over, in all
-// partitions, whoever owns them. Run does the same for the partitions of this instance all the time; call Sweep where
-// nothing runs Run.
+// Sweep does in all partitions, whoever owns them, what Run does all the time in those of its instance; call it where nothing
+// runs Run. It marks every reservation that is past its deadline, deletes the player sessions and game sessions whose
+// retention is over, and carries on where a TerminateGameSession broke off.
 func (a *Allocator) Sweep(ctx context.Context) (Swept, error) {
 	all := make([]partition, Partitions)
 	for p := range all {
@@ -30,7 +30,7 @@ func (a *Allocator) Sweep(ctx context.Context) (Swept, error) {
 	return a.sweep(ctx, all)
 }
 
-// sweep works through the partitions until nothing in them is due. It costs TIME and two commands a partition, in one
+// sweep works through the partitions until nothing in them is due. It costs TIME and three commands a partition, in one
 // round trip a shard, and more only for what is due.
 func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, error) {
 	var swept Swept
@@ -41,9 +41,12 @@ func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, e
 		}
 		timedOut, err := a.timeOut(ctx, due)
 		swept.TimedOut += timedOut
-		purged, failed := a.purge(ctx, due)
-		swept.Purged += purged
-		if err := errors.Join(err, failed); err != nil {
+		for _, purge := range []func(context.Context, []dueIn) (int, error){a.purge, a.purgeGames} {
+			purged, failed := purge(ctx, due)
+			swept.Purged += purged
+			err = errors.Join(err, failed)
+		}
+		if err != nil {
 			return swept, err
 		}
 		partitions = partitions[:0:0]
@@ -59,10 +62,11 @@ func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, e
 // dueIn is what is due in one partition.
 type dueIn struct {
 	partition
-	now   int64
-	games []ref // that may have reservations past their deadline
-	ended []ref // player sessions whose retention is over
-	more  bool  // more may be due than is listed
+	now        int64
+	games      []ref // that may have reservations past their deadline, or are TERMINATING
+	ended      []ref // player sessions whose retention is over
+	endedGames []ref // game sessions whose retention is over
+	more       bool  // more may be due than is listed
 }
 
 // due lists what is due in the partitions, by the clock of the store. Those in which nothing is are left out.
@@ -75,10 +79,12 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 	over := now - a.retention.Milliseconds()
 	games := make([]*redis.ZSliceCmd, len(partitions))
 	ended := make([]*redis.StringSliceCmd, len(partitions))
+	endedGames := make([]*redis.StringSliceCmd, len(partitions))
 	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i, p := range partitions {
 			games[i] = pipe.ZRangeByScoreWithScores(ctx, deadlinesKey(p), upTo(now))
 			ended[i] = pipe.ZRangeByScore(ctx, endedKey(p), upTo(over))
+			endedGames[i] = pipe.ZRangeByScore(ctx, endedGamesKey(p), upTo(over))
 		}
 	})
 	if err != nil {
@@ -86,14 +92,17 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 	}
 	var all []dueIn
 	for i, p := range partitions {
-		d := dueIn{partition: p, now: now, ended: refsOf(p, ended[i].Val())}
+		d := dueIn{
+			partition: p, now: now,
+			ended: refsOf(p, ended[i].Val()), endedGames: refsOf(p, endedGames[i].Val()),
+		}
 		for _, z := range games[i].Val() {
 			d.games = append(d.games, ref{p, z.Member.(string)})
 			// What timed out so long ago that its retention is over too is purged once it is marked.
 			d.more = d.more || int64(z.Score) <= over
 		}
 		d.more = d.more || len(d.games) == sweepBatch || len(d.ended) == sweepBatch
-		if len(d.games)+len(d.ended) > 0 {
+		if len(d.games)+len(d.ended)+len(d.endedGames) > 0 {
 			all = append(all, d)
 		}
 	}
@@ -112,40 +121,78 @@ func refsOf(p partition, texts []string) []ref {
 	return refs
 }
 
-// timeOut marks the reservations that are due.
+// dueGame is a game session that is due in a sweep.
+type dueGame struct {
+	game  ref
+	in    *dueIn
+	due   *redis.StringSliceCmd // refs of reservations past their deadline
+	facts *redis.SliceCmd       // status, fleet
+	fleet *redis.StringCmd      // status of the fleet
+}
+
+func (d dueGame) status() GameSessionStatus { return GameSessionStatus(fields(d.facts.Val()).text(0)) }
+func (d dueGame) fleetID() FleetID          { return FleetID(fields(d.facts.Val()).text(1)) }
+
+// timeOut marks the reservations that are due, ends the game sessions that are TERMINATING, and sees to those that are new.
 func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err error) {
-	type slots struct {
-		game ref
-		in   *dueIn
-		due  *redis.StringSliceCmd
+	games, err := a.dueGames(ctx, due)
+	if err != nil {
+		return 0, err
 	}
-	var all []slots
-	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
+	for _, g := range games {
+		timedOut, failed := a.timeOutIn(ctx, g)
+		err = errors.Join(err, failed) // one damaged game session does not keep the others waiting
+		marked += timedOut
+	}
+	return marked, err
+}
+
+// dueGames reads what there is to know of the game sessions that are due.
+func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error) {
+	var games []dueGame
+	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i := range due {
 			for _, game := range due[i].games {
-				all = append(all, slots{game, &due[i], pipe.ZRangeByScore(ctx, slotsKey(game), upTo(due[i].now))})
+				games = append(games, dueGame{
+					game: game, in: &due[i],
+					due:   pipe.ZRangeByScore(ctx, slotsKey(game), upTo(due[i].now)),
+					facts: pipe.HMGet(ctx, gameSessionKey(game), "status", "fleet"),
+				})
 			}
 		}
 	})
-	if err != nil || len(all) == 0 {
+	if err != nil || len(games) == 0 {
+		return nil, err
+	}
+	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for i := range games {
+			g := &games[i]
+			g.fleet = pipe.HGet(ctx, fleetKey(g.fleetID()), "status")
+		}
+	})
+	return games, err
+}
+
+// timeOutIn sees to one game session that is due.
+func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err error) {
+	if g.status() == GameSessionTerminating {
+		return 0, a.finishGameSession(ctx, g.game)
+	}
+	players := g.due.Val()
+	if len(players) == sweepBatch {
+		g.in.more = true
+	}
+	keys := []string{slotsKey(g.game), deadlinesKey(g.game.partition), endedKey(g.game.partition), gameSessionKey(g.game)}
+	args := []any{g.game.text}
+	for _, player := range players {
+		keys = append(keys, playerSessionKey(ref{g.game.partition, player}))
+		args = append(args, player)
+	}
+	reply, err := a.run(ctx, timeOutPlayerSessionsScript, keys, args...)
+	if err != nil {
 		return 0, err
 	}
-	for _, s := range all {
-		players := s.due.Val()
-		if len(players) == sweepBatch {
-			s.in.more = true
-		}
-		keys := []string{slotsKey(s.game), deadlinesKey(s.game.partition), endedKey(s.game.partition)}
-		args := []any{s.game.text}
-		for _, player := range players {
-			keys = append(keys, playerSessionKey(ref{s.game.partition, player}))
-			args = append(args, player)
-		}
-		reply, failed := a.run(ctx, timeOutPlayerSessionsScript, keys, args...)
-		err = errors.Join(err, failed) // one damaged game session does not keep the others waiting
-		marked += int(reply.int(1))
-	}
-	return marked, err
+	return int(reply.int(1)), nil
 }
 
 // purge deletes the player sessions whose retention is over.
@@ -179,9 +226,9 @@ func (a *Allocator) purge(ctx context.Context, due []dueIn) (purged int, err err
 	return purged, err
 }
 
-// Run is the clockwork of an instance, until ctx ends: it tells the other instances that it is alive, which shares the partitions among them,
-// sweeps the partitions of this one, and follows the expiry of TTL keys to sweep at the very moment that a reservation
-// times out. What it cannot do for want of the store it logs and tries again.
+// Run is the clockwork of an instance, until ctx ends: it tells the other instances that it is alive, which shares the
+// partitions among them, sweeps the partitions of this one, and follows the expiry of TTL keys to sweep at the very moment that
+// a reservation times out. What it cannot do for want of the store it logs and tries again.
 func (a *Allocator) Run(ctx context.Context) {
 	due := newDuePartitions()
 	var parts sync.WaitGroup

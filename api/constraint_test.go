@@ -12,7 +12,8 @@ import (
 	"github.com/berthgg/berth/api"
 )
 
-// inputs are the input shapes of all operations, in the words of the published service model: R is a required member, the
+// inputs are the input shapes of all operations, in the words of the published service model, or Berth's own where it has no
+// such operation: R is a required member, the
 // range is of characters, of list members or of values, and the pattern must match the whole text. [0] is any member of
 // a list, [alice] any value of a map. Tests of their own have the keys of maps, and the members that Berth never takes.
 const inputs = `
@@ -109,6 +110,19 @@ AcceptPlayerSession
 RemovePlayerSession
   R GameSessionId                 string   1..512      [a-zA-Z0-9:/-]+
   R PlayerSessionId               string   ..          ^psess-\S+
+
+DescribeGameSessionDetails
+  - FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  - GameSessionId                 string   1..512     [a-zA-Z0-9:/-]+
+  - AliasId                       string   ..         ^alias-\S+|^arn:.*:alias\/alias-\S+
+  - Location                      string   1..64      ^[A-Za-z0-9\-]+
+  - StatusFilter                  string   1..1024
+  - Limit                         integer  1..
+  - NextToken                     string   1..1024
+
+TerminateGameSession
+  R GameSessionId                 string   1..512     [a-zA-Z0-9:/-]+
+  R TerminationMode               enum     TRIGGER_ON_PROCESS_TERMINATE,FORCE_TERMINATE
 `
 
 // member is a line of inputs.
@@ -196,7 +210,8 @@ var beyond = regexp.MustCompile(`^(there is no (game session|player session|flee
 	`NextToken is not one that this list gave|(PlayerSession)?StatusFilter is |` +
 	`ComputeType is not ANYWHERE; |PlayerGatewayMode is (ENABLED|REQUIRED); |` +
 	`MaximumPlayerSessionCount is \d+; it must be 0 to 200 |Limit is \d+; it must be 1 to 100$|` +
-	`Tags has \d+ members; Berth keeps no tags)`)
+	`Tags has \d+ members; Berth keeps no tags|` +
+	`PlayerDataMap has "alice")`)
 
 // validInput makes an input of an operation that succeeds.
 func (s *service) validInput(operation string) members {
@@ -230,13 +245,17 @@ func (s *service) validInput(operation string) members {
 			s.mustCall("AcceptPlayerSession", input)
 		}
 		return input
+	case "DescribeGameSessionDetails":
+		return members{"FleetId": s.fleet}
+	case "TerminateGameSession":
+		return members{"GameSessionId": s.newGameSession(1), "TerminationMode": "FORCE_TERMINATE"}
 	}
 	s.t.Fatalf("no input for %s; add one, and its members to the table", operation)
 	return nil
 }
 
 // listOf makes a valid value of n members for a list.
-func (s *service) listOf(path string, n int) []any {
+func (s *service) listOf(operation, path string, n int) []any {
 	list := make([]any, n)
 	for i := range list {
 		switch path {
@@ -250,6 +269,8 @@ func (s *service) listOf(path string, n int) []any {
 			name := s.fresh("custom-room-")
 			s.mustCall("CreateLocation", members{"LocationName": name})
 			list[i] = members{"Location": name}
+		default:
+			s.t.Fatalf("no value for %s of %s", path, operation)
 		}
 	}
 	return list
@@ -300,7 +321,7 @@ func (m member) trials(s *service) (all []trial) {
 	makeValue := map[string]func(int) any{
 		"string":  func(n int) any { return strings.Repeat("🎮", n) }, // one character, two UTF-16 units, four bytes
 		"integer": func(n int) any { return n },
-		"list":    func(n int) any { return s.listOf(m.path, n) },
+		"list":    func(n int) any { return s.listOf(m.operation, m.path, n) },
 	}[m.kind]
 	if m.pattern != "" {
 		sample := samples[m.pattern]
@@ -345,13 +366,16 @@ func TestEveryConstraintOfTheServiceModelIsKept(t *testing.T) {
 			t.Run(w.name+"/"+m.operation+"/"+m.path, func(t *testing.T) {
 				for _, trial := range m.trials(s) {
 					input := s.validInput(m.operation)
-					if name, _, _ := strings.Cut(m.path, "[0]"); name == "MetricGroups" || name == "Tags" {
-						input[name] = s.listOf(name, 1)
+					if list, _, member := strings.Cut(m.path, "[0]"); member && !strings.Contains(list, ".") && input[list] == nil {
+						input[list] = s.listOf(m.operation, list, 1)
 					}
 					r := w.call(t, s, m.operation, input.with(m.path, trial.value))
 					switch {
 					case trial.refuse != nil:
 						refused(t, r, trial.refuse...)
+						if !strings.HasPrefix(r.text("Message"), m.path) {
+							t.Errorf("the message does not begin with the member: %q", r.text("Message"))
+						}
 					case r.status != http.StatusOK && !beyond.MatchString(r.text("Message")):
 						t.Errorf("%d %s", r.status, r.text("Message"))
 					}
@@ -392,9 +416,12 @@ func TestKeysOfPlayerDataMapAreConstrainedLikePlayerIds(t *testing.T) {
 		}
 		refused(t, call(strings.Repeat("🎮", 1025)), "PlayerDataMap[", "the maximum is 1024")
 		refused(t, call(""), "PlayerDataMap[]", "the minimum is 1")
-		refused(t, w.call(t, s, "CreatePlayerSessions", members{
-			"GameSessionId": s.newGameSession(2), "PlayerIds": []string{"alice"}, "PlayerDataMap": members{"bob": "level 7"},
-		}), `PlayerDataMap has "bob"`)
+		others := w.call(t, s, "CreatePlayerSessions", members{
+			"GameSessionId": s.newGameSession(2), "PlayerIds": []string{"alice"}, "PlayerDataMap": dataOf(30),
+		})
+		if others.status != http.StatusOK || others.text("PlayerSessions", 0, "PlayerId") != "alice" {
+			t.Errorf("with data of others: %d %s", others.status, others.body)
+		}
 	})
 }
 
@@ -446,7 +473,6 @@ func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 			{"DescribeGameSessions", "StatusFilter", "ASLEEP", "StatusFilter is"},
 			{"DescribePlayerSessions", "PlayerSessionStatusFilter", "ASLEEP", "it must be RESERVED, ACTIVE, COMPLETED or TIMEDOUT"},
 			{"CreatePlayerSessions", "PlayerIds", []string{"alice", "alice"}, `"alice" twice`},
-			{"CreatePlayerSessions", "PlayerDataMap", dataOf(26), "PlayerDataMap has 26 members; the maximum is 25"}, // as PlayerIds
 			{"CreateGameSession", "GameProperties", []property{{"a", "1"}, {"a", "2"}}, `"a" twice`},
 			{"CreateGameSession", "FleetId", nil, "FleetId is missing"},
 			{"CreateFleet", "ComputeType", nil, "ComputeType is not ANYWHERE"},
@@ -455,6 +481,7 @@ func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 			{"CreateFleet", "Locations", nil, "Locations is empty"},
 			{"CreateFleet", "Tags", []property{{"team", "red"}}, "Berth keeps no tags"},
 			{"CreateLocation", "Tags", []property{{"team", "red"}}, "Berth keeps no tags"},
+			{"DescribeGameSessionDetails", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			{"RegisterCompute", "Location", nil, "Location is missing"},
 			{"DescribePlayerSessions", "GameSessionId", nil, "0 of GameSessionId, PlayerId and PlayerSessionId are given"},
 		} {

@@ -14,9 +14,11 @@ type gameSession struct {
 	FleetId                     string
 	FleetArn                    string
 	CreationTime                timestamp
+	TerminationTime             timestamp `json:",omitzero"`
 	CurrentPlayerSessionCount   int
 	MaximumPlayerSessionCount   int
 	Status                      string
+	StatusReason                string         `json:",omitzero"`
 	GameProperties              []gameProperty `json:",omitzero"`
 	IpAddress                   string         `json:",omitzero"`
 	DnsName                     string         `json:",omitzero"`
@@ -35,21 +37,18 @@ type gameProperty struct {
 }
 
 func gameSessionShape(s allocator.GameSession) gameSession {
-	var properties []gameProperty
-	for _, key := range slices.Sorted(maps.Keys(s.GameProperties)) {
-		text := s.GameProperties[key]
-		properties = append(properties, gameProperty{&key, &text})
-	}
 	return gameSession{
 		GameSessionId:               string(s.ID),
 		Name:                        s.Name,
 		FleetId:                     string(s.FleetID),
 		FleetArn:                    s.FleetARN,
 		CreationTime:                timestamp(s.CreationTime),
+		TerminationTime:             timestamp(s.TerminationTime),
+		StatusReason:                string(s.StatusReason),
 		CurrentPlayerSessionCount:   s.CurrentPlayerSessionCount,
 		MaximumPlayerSessionCount:   s.MaximumPlayerSessionCount,
 		Status:                      string(s.Status),
-		GameProperties:              properties,
+		GameProperties:              propertyShapes(s.GameProperties),
 		IpAddress:                   s.IPAddress,
 		DnsName:                     s.DNSName,
 		Port:                        s.Port,
@@ -69,6 +68,16 @@ func gameSessionResult(s *allocator.GameSession, err error) (*gameSessionOutput,
 		return nil, err
 	}
 	return &gameSessionOutput{gameSessionShape(*s)}, nil
+}
+
+// propertyShapes lists game properties in the order of their keys.
+func propertyShapes(of map[string]string) []gameProperty {
+	var list []gameProperty
+	for _, key := range slices.Sorted(maps.Keys(of)) {
+		text := of[key]
+		list = append(list, gameProperty{&key, &text})
+	}
+	return list
 }
 
 // gameProperties makes a map of a list of game properties.
@@ -140,12 +149,12 @@ type gameSessionsOutput struct {
 	NextToken    string `json:",omitzero"`
 }
 
-func describeGameSessions(ctx context.Context, a *allocator.Allocator, in *describeGameSessionsInput, _ string) (*gameSessionsOutput, error) {
+func (in *describeGameSessionsInput) describe(ctx context.Context, a *allocator.Allocator) (*allocator.DescribeGameSessionsOutput, error) {
 	fleet, err := fleetOf(in.FleetId, in.AliasId)
 	if err != nil {
 		return nil, err
 	}
-	out, err := a.DescribeGameSessions(ctx, allocator.DescribeGameSessionsInput{
+	return a.DescribeGameSessions(ctx, allocator.DescribeGameSessionsInput{
 		GameSessionID: allocator.GameSessionID(value(in.GameSessionId)),
 		FleetID:       fleet,
 		Location:      value(in.Location),
@@ -153,10 +162,47 @@ func describeGameSessions(ctx context.Context, a *allocator.Allocator, in *descr
 		Limit:         value(in.Limit),
 		NextToken:     value(in.NextToken),
 	})
+}
+
+func describeGameSessions(ctx context.Context, a *allocator.Allocator, in *describeGameSessionsInput, _ string) (*gameSessionsOutput, error) {
+	out, err := in.describe(ctx, a)
 	if err != nil {
 		return nil, err
 	}
 	return &gameSessionsOutput{shapes(out.GameSessions, gameSessionShape), out.NextToken}, nil
+}
+
+type gameSessionDetail struct {
+	GameSession      gameSession
+	ProtectionPolicy string
+}
+
+type gameSessionDetailsOutput struct {
+	GameSessionDetails []gameSessionDetail
+	NextToken          string `json:",omitzero"`
+}
+
+func describeGameSessionDetails(ctx context.Context, a *allocator.Allocator, in *describeGameSessionsInput, _ string) (*gameSessionDetailsOutput, error) {
+	out, err := in.describe(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	details := shapes(out.GameSessions, func(s allocator.GameSession) gameSessionDetail {
+		return gameSessionDetail{gameSessionShape(s), string(s.ProtectionPolicy)}
+	})
+	return &gameSessionDetailsOutput{details, out.NextToken}, nil
+}
+
+type terminateGameSessionInput struct {
+	GameSessionId   *string `validate:"required,min=1,max=512,pattern=gameSessionId"`
+	TerminationMode *string `validate:"required,oneof=TRIGGER_ON_PROCESS_TERMINATE FORCE_TERMINATE"`
+}
+
+func terminateGameSession(ctx context.Context, a *allocator.Allocator, in *terminateGameSessionInput, _ string) (*gameSessionOutput, error) {
+	return gameSessionResult(a.TerminateGameSession(ctx, allocator.TerminateGameSessionInput{
+		GameSessionID: allocator.GameSessionID(*in.GameSessionId),
+		Mode:          allocator.TerminationMode(*in.TerminationMode),
+	}))
 }
 
 type updateGameSessionInput struct {

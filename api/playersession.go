@@ -70,7 +70,7 @@ func createPlayerSession(ctx context.Context, a *allocator.Allocator, in *create
 type createPlayerSessionsInput struct {
 	GameSessionId *string           `validate:"required,min=1,max=512,pattern=gameSessionId"`
 	PlayerIds     []string          `validate:"required,min=1,max=25,dive,min=1,max=1024"`
-	PlayerDataMap map[string]string `validate:"max=25,dive,keys,min=1,max=1024,endkeys,min=1,max=2048"`
+	PlayerDataMap map[string]string `validate:"dive,keys,min=1,max=1024,endkeys,min=1,max=2048"`
 }
 
 func createPlayerSessions(ctx context.Context, a *allocator.Allocator, in *createPlayerSessionsInput, retryToken string) (*playerSessionsOutput, error) {

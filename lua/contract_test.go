@@ -70,7 +70,7 @@ var (
 
 // What the commands of the scripts do. A command that is in neither list is not known to be safe.
 var (
-	reading = []string{"TIME", "EXISTS", "HGET", "HMGET", "HGETALL", "HKEYS", "HEXISTS", "ZSCORE", "ZCOUNT", "ZRANGEBYSCORE"}
+	reading = []string{"TIME", "EXISTS", "HGET", "HMGET", "HGETALL", "HKEYS", "HEXISTS", "ZSCORE", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE"}
 	writing = []string{"SET", "DEL", "HSET", "ZADD", "ZREM", "ZREMRANGEBYSCORE"}
 )
 

@@ -1,7 +1,8 @@
 -- create_game_session.lua: stores a new game session, or answers with the one that is already there.
 --
--- KEYS[1] game session               hash
--- KEYS[2] game sessions of its fleet  sorted set: game session ref -> creation in ms
+-- KEYS[1] game session                       hash
+-- KEYS[2] game sessions of its fleet         sorted set: game session ref -> creation in ms
+-- KEYS[3] ACTIVE game sessions of its fleet  sorted set: game session ref -> creation in ms
 -- ARGV[1] game session ref
 -- ARGV[2] digest of the parameters of the call
 -- ARGV[3..] fields of the record and their values, one after the other
@@ -26,4 +27,5 @@ for i = 3, #ARGV do
 end
 redis.call('HSET', KEYS[1], unpack(record))
 redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('ZADD', KEYS[3], now, ARGV[1])
 return {'OK', now, 0, record}

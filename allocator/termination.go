@@ -1,0 +1,134 @@
+package allocator
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// TerminationMode says how a game session is to be ended.
+type TerminationMode string
+
+// The termination modes. Without a server process that could be told, either ends a game session at once.
+const (
+	TriggerOnProcessTerminate TerminationMode = "TRIGGER_ON_PROCESS_TERMINATE"
+	ForceTerminate            TerminationMode = "FORCE_TERMINATE"
+)
+
+// TerminateGameSessionInput says which game session to end and how.
+type TerminateGameSessionInput struct {
+	GameSessionID GameSessionID
+	Mode          TerminationMode
+}
+
+// TerminateGameSession ends a game session: nobody gets in any more, and the player sessions that hold its slots become
+// COMPLETED. One that has ended already is answered as it stands.
+//
+// It fails with ErrInvalidRequest, ErrNotFound, or ErrInvalidGameSessionStatus when the game session is in ERROR.
+func (a *Allocator) TerminateGameSession(ctx context.Context, in TerminateGameSessionInput) (*GameSession, error) {
+	var reason GameSessionStatusReason
+	switch in.Mode {
+	case TriggerOnProcessTerminate:
+		reason = TriggeredOnProcessTerminate
+	case ForceTerminate:
+		reason = ForceTerminated
+	default:
+		return nil, failure(ErrInvalidRequest, "TerminationMode is %q; it must be TRIGGER_ON_PROCESS_TERMINATE or FORCE_TERMINATE", in.Mode)
+	}
+	game, fleet, ok := a.gameSessionOf(in.GameSessionID)
+	if !ok {
+		return nil, a.gameSessionNotFound(in.GameSessionID)
+	}
+	reply, err := a.terminate(ctx, game, fleet, reason)
+	if err != nil {
+		return nil, err
+	}
+	switch reply.text(0) {
+	case "OK":
+	case "GAME_SESSION_NOT_FOUND":
+		return nil, a.gameSessionNotFound(in.GameSessionID)
+	case "NOT_ENDABLE":
+		return nil, failure(ErrInvalidGameSessionStatus, "game session %s is in %s and cannot be terminated", in.GameSessionID, reply.text(1))
+	default:
+		return nil, terminateGameSessionScript.unexpected(reply)
+	}
+	ended, err := a.describeGameSession(ctx, in.GameSessionID)
+	if err != nil {
+		return nil, err
+	}
+	return &ended.GameSessions[0], nil
+}
+
+// terminate ends a game session, and returns the reply of the script that began to.
+func (a *Allocator) terminate(ctx context.Context, game ref, fleet FleetID, reason GameSessionStatusReason) (fields, error) {
+	reply, err := a.run(ctx, terminateGameSessionScript,
+		[]string{gameSessionKey(game), deadlinesKey(game.partition), activeGameSessionsKey(game.partition, fleet)}, game.text, string(reason))
+	if err != nil || reply.text(0) != "OK" {
+		return reply, err
+	}
+	return reply, a.finishGameSession(ctx, game)
+}
+
+// finishGameSession ends a game session that is TERMINATING.
+func (a *Allocator) finishGameSession(ctx context.Context, game ref) error {
+	for {
+		holders, err := a.redis.ZRange(ctx, slotsKey(game), 0, -1).Result()
+		if err != nil {
+			return storeFailure(err, 1)
+		}
+		keys := []string{gameSessionKey(game), slotsKey(game), deadlinesKey(game.partition), endedKey(game.partition), endedGamesKey(game.partition)}
+		args := []any{game.text}
+		for _, holder := range holders {
+			player := ref{game.partition, holder}
+			keys = append(keys, playerSessionKey(player), ttlKey(player))
+			args = append(args, holder)
+		}
+		reply, err := a.run(ctx, finishGameSessionScript, keys, args...)
+		if err != nil {
+			return err
+		}
+		switch reply.text(0) {
+		case "OK", "NOT_TERMINATING": // the latter: somebody else has finished it
+			return nil
+		case "INCOMPLETE":
+			// A call that was under way when the game session began to end has got in between: list the slots again.
+		default:
+			return finishGameSessionScript.unexpected(reply)
+		}
+	}
+}
+
+// purgeGames deletes the game sessions whose retention is over.
+func (a *Allocator) purgeGames(ctx context.Context, due []dueIn) (purged int, err error) {
+	fleets := make(map[ref]*redis.StringCmd)
+	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for _, d := range due {
+			for _, game := range d.endedGames {
+				fleets[game] = pipe.HGet(ctx, gameSessionKey(game), "fleet")
+			}
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i := range due {
+		d := &due[i]
+		if len(d.endedGames) == 0 {
+			continue
+		}
+		keys := []string{endedGamesKey(d.partition)}
+		args := []any{a.retention.Milliseconds()}
+		for _, game := range d.endedGames {
+			fleet := FleetID(fleets[game].Val())
+			keys = append(keys, gameSessionKey(game), playerSessionsKey(game), fleetGameSessionsKey(d.partition, fleet))
+			args = append(args, game.text)
+		}
+		reply, err := a.run(ctx, purgeGameSessionsScript, keys, args...)
+		if err != nil {
+			return purged, err
+		}
+		purged += int(reply.int(1))
+		d.more = d.more || len(d.endedGames) == sweepBatch && reply.int(1) > 0
+	}
+	return purged, nil
+}
