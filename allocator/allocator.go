@@ -26,6 +26,8 @@ type Config struct {
 	Retention time.Duration
 	// MaxPlayerSessions caps the MaximumPlayerSessionCount of every game session. Default 200.
 	MaxPlayerSessions int
+	// Quotas cap what the control plane holds. Default: those of the real service.
+	Quotas Quotas
 	// AutoActivate makes the new game sessions of fleets without server processes ACTIVE at once, on a registered compute.
 	AutoActivate bool
 	// SweepOnly makes Run mark time-outs by sweeping alone, for a store that has no keyspace notifications.
@@ -34,6 +36,22 @@ type Config struct {
 	SweepInterval time.Duration
 	// Logger is told what operators should know. Default slog.Default().
 	Logger *slog.Logger
+}
+
+// Quotas cap what the control plane holds. Zero is the real service's figure, which each comment gives.
+type Quotas struct {
+	Fleets           int // 10
+	ComputesPerFleet int // 100
+	Locations        int // 20
+}
+
+func (q Quotas) orDefault() Quotas {
+	return Quotas{cmp.Or(q.Fleets, 10), cmp.Or(q.ComputesPerFleet, 100), cmp.Or(q.Locations, 20)}
+}
+
+// quotaReached is the error for what would be one too many. flag is that of berth serve which sets the quota.
+func quotaReached(quota int, what, flag string) error {
+	return failure(ErrLimitExceeded, "there are %d %s, as many as there may be; delete some, or raise the quota with %s", quota, what, flag)
 }
 
 // The data format of the store. A store of another format is refused.
@@ -50,6 +68,7 @@ type Allocator struct {
 	reservationTimeout time.Duration
 	retention          time.Duration
 	maxPlayerSessions  int
+	quotas             Quotas
 	autoActivate       bool
 	sweepOnly          bool
 	sweepInterval      time.Duration
@@ -68,6 +87,7 @@ func Open(ctx context.Context, config Config) (*Allocator, error) {
 		reservationTimeout: cmp.Or(config.ReservationTimeout, time.Minute),
 		retention:          cmp.Or(config.Retention, 24*time.Hour),
 		maxPlayerSessions:  cmp.Or(config.MaxPlayerSessions, 200),
+		quotas:             config.Quotas.orDefault(),
 		autoActivate:       config.AutoActivate,
 		sweepOnly:          config.SweepOnly,
 		sweepInterval:      cmp.Or(config.SweepInterval, time.Second),

@@ -11,6 +11,8 @@
 //	   ├──── reservation timeout ────► TIMEDOUT                             │
 //	   └──── the game session ends ─────────────────────────────────────────┘
 //
+// Around the slots there is what makes game sessions: fleets with locations and computes.
+//
 // # Invariants
 //
 //  1. A game session never admits a player session when MaximumPlayerSessionCount or more of its player sessions are RESERVED
@@ -25,8 +27,10 @@
 //     than that in the deadlines of its partition. No other player session has a deadline there.
 //  7. A call repeated with its retry token, within the retention, changes nothing a second time, and is answered with what the
 //     first one made, as it stands by then.
-//  8. Nothing is left of a player session or game session whose retention is over.
+//  8. Nothing is left of a player session or game session whose retention is over, nor of a fleet, location or compute that
+//     was deleted, except that game sessions stay readable by their ids for their retention.
 //  9. A game session that is TERMINATED holds no slot and admits nobody, and its status is final.
+//  10. A fleet is deleted only when all its game sessions have ended.
 //
 // # Time
 //
@@ -55,7 +59,7 @@
 //	berth:{p}:deadlines            sorted set  game session → earliest deadline of its reservations
 //	berth:{p}:ended                sorted set  player session → end, until the retention is over
 //	berth:{p}:ended_games          sorted set  game session → end, until the retention is over
-//	berth:{control}:…                          fleets, locations, computes, instances, and what the store keeps for good
+//	berth:{control}:…                          the control plane, the instances, and what the store keeps for good
 //
 // A ref is 16 bytes in base64: of a game session the hash of its id, of a player session the UUID in its id.
 package allocator

@@ -101,8 +101,9 @@ type CreateGameSessionInput struct {
 // CreateGameSession creates a game session on a compute of the fleet. With a GameSessionID or IdempotencyToken that is
 // there already, made with the same parameters, it answers with that game session as it is now.
 //
-// It fails with ErrInvalidRequest, ErrNotFound (the fleet), ErrFleetCapacityExceeded when nothing can host the game session, or
-// ErrIdempotentParameterMismatch when the id is there with other parameters.
+// It fails with ErrInvalidRequest, ErrNotFound (the fleet), ErrInvalidFleetStatus,
+// ErrFleetCapacityExceeded when nothing can host the game session, ErrLimitExceeded when its creator has created as many in the
+// period as the fleet allows, or ErrIdempotentParameterMismatch when the id is there with other parameters.
 func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionInput) (*GameSession, error) {
 	if err := a.checkMaximum(in.MaximumPlayerSessionCount); err != nil {
 		return nil, err
@@ -118,15 +119,19 @@ func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionI
 	if err := checkName("GameSessionId", id); err != nil {
 		return nil, err
 	}
-	game := gameSessionRefOf(fleet, id)
-	parameters := a.parameters(fleet, in)
+	game, parameters := gameSessionRefOf(fleet, id), a.parameters(fleet, in)
 	host, err := a.chooseHost(ctx, fleet, in.Location)
-	if errors.Is(err, ErrFleetCapacityExceeded) {
-		// A call that created its game session when there was room is answered even if there is none left.
-		return a.createdBefore(ctx, game, parameters, err)
+	if err == nil && host.limit.GameSessionsPerCreator > 0 && host.limit.PeriodMinutes > 0 {
+		known, failed := a.knownParameters(ctx, game)
+		switch {
+		case failed != nil:
+			return nil, failed
+		case known == "": // a game session that is there already is not counted again
+			err = a.limitCreator(ctx, fleet, game, in.CreatorID, host.limit)
+		}
 	}
 	if err != nil {
-		return nil, err
+		return a.createdBefore(ctx, game, parameters, err)
 	}
 	args := append([]any{game.text, parameters}, pairs(
 		"fleet", string(fleet),
@@ -146,14 +151,15 @@ func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionI
 	)...)
 	args = append(args, properties(in.GameProperties)...)
 	reply, err := a.run(ctx, createGameSessionScript, []string{
-		gameSessionKey(game), fleetGameSessionsKey(game.partition, fleet), activeGameSessionsKey(game.partition, fleet),
+		gameSessionKey(game), fleetGameSessionsKey(game.partition, fleet), activeGameSessionsKey(game.partition, fleet), deadlinesKey(game.partition),
 	}, args...)
 	if err != nil {
 		return nil, err
 	}
 	switch reply.text(0) {
 	case "OK":
-		return a.gameSession(int(reply.int(2)), reply.list(3).record()), nil
+		created := a.gameSession(int(reply.int(2)), reply.list(3).record())
+		return created, a.recheckFleet(ctx, fleet, created.ID)
 	case "EXISTS":
 		existing, err := a.describeGameSession(ctx, a.gameSessionID(fleet, id))
 		if err != nil {
@@ -161,25 +167,77 @@ func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionI
 		}
 		return &existing.GameSessions[0], nil
 	case "MISMATCH":
-		return nil, failure(ErrIdempotentParameterMismatch, "game session %s was created with other parameters; use another id or idempotency token", a.gameSessionID(fleet, id))
+		return nil, a.parametersDiffer(fleet, id)
 	}
 	return nil, createGameSessionScript.unexpected(reply)
 }
 
-// createdBefore returns the game session if it was created with these parameters, or else fails with otherwise.
-func (a *Allocator) createdBefore(ctx context.Context, game ref, parameters string, otherwise error) (*GameSession, error) {
-	stored, err := a.redis.HGet(ctx, gameSessionKey(game), "parameters").Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, storeFailure(err, 0)
+// createdBefore answers a call that nothing can host any more with what an earlier call with the same parameters has created,
+// or with the refusal when there is none.
+func (a *Allocator) createdBefore(ctx context.Context, game ref, parameters string, refusal error) (*GameSession, error) {
+	known, err := a.knownParameters(ctx, game)
+	if err != nil {
+		return nil, err
 	}
-	if stored != parameters {
-		return nil, otherwise
+	if known != parameters {
+		return nil, refusal
 	}
 	existing, err := a.readGameSessions(ctx, []ref{game})
 	if err != nil || len(existing) == 0 {
-		return nil, cmp.Or(err, otherwise)
+		return nil, cmp.Or(err, refusal)
 	}
 	return &existing[0], nil
+}
+
+// knownParameters returns the digest of the parameters with which a game session was created; empty when it is not there.
+func (a *Allocator) knownParameters(ctx context.Context, game ref) (string, error) {
+	known, err := a.redis.HGet(ctx, gameSessionKey(game), "parameters").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", storeFailure(err, 0)
+	}
+	return known, nil
+}
+
+func (a *Allocator) parametersDiffer(fleet FleetID, id string) error {
+	return failure(ErrIdempotentParameterMismatch, "game session %s was created with other parameters; use another id or idempotency token", a.gameSessionID(fleet, id))
+}
+
+// limitCreator counts a new game session against what its creator may create.
+func (a *Allocator) limitCreator(ctx context.Context, fleet FleetID, game ref, creator string, limit CreationLimit) error {
+	if creator == "" {
+		return failure(ErrInvalidRequest, "CreatorId is missing; the ResourceCreationLimitPolicy of fleet %s counts the game sessions of each creator", fleet)
+	}
+	reply, err := a.run(ctx, limitGameSessionsScript, []string{creatorKey(fleet, creator), creatorsKey(fleet), fleetKey(fleet)},
+		game.text, creator, limit.GameSessionsPerCreator, (time.Duration(limit.PeriodMinutes) * time.Minute).Milliseconds())
+	if err != nil {
+		return err
+	}
+	switch reply.text(0) {
+	case "OK":
+		return nil
+	case "FLEET_NOT_ACTIVE":
+		return failure(ErrInvalidFleetStatus, "fleet %s is being deleted", fleet)
+	case "LIMIT":
+		return failure(ErrLimitExceeded, "creator %s has created %d game sessions in fleet %s within %d minutes, as many as the fleet's ResourceCreationLimitPolicy allows; wait, or change the policy with UpdateFleetAttributes",
+			creator, limit.GameSessionsPerCreator, fleet, limit.PeriodMinutes)
+	}
+	return limitGameSessionsScript.unexpected(reply)
+}
+
+// recheckFleet ends a game session that has just been created in a fleet that somebody began to delete meanwhile: one of the
+// two, the creator or the deleter, always sees the other. Should the creator not get to it, a sweep does.
+func (a *Allocator) recheckFleet(ctx context.Context, fleet FleetID, game GameSessionID) error {
+	status, err := a.redis.HGet(ctx, fleetKey(fleet), "status").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return storeFailure(err, 1)
+	}
+	if FleetStatus(status) == FleetActive {
+		return nil
+	}
+	if _, err := a.TerminateGameSession(ctx, TerminateGameSessionInput{GameSessionID: game, Mode: ForceTerminate}); err != nil {
+		return err
+	}
+	return failure(ErrInvalidFleetStatus, "fleet %s is being deleted", fleet)
 }
 
 // parameters digests what a game session was asked for, to tell a repeated call from another one with the same id.
@@ -313,12 +371,8 @@ func (a *Allocator) DescribeGameSessions(ctx context.Context, in DescribeGameSes
 		return nil, failure(ErrInvalidRequest, "StatusFilter is %q; it must be ACTIVE, ACTIVATING, TERMINATING, TERMINATED or ERROR", in.StatusFilter)
 	}
 	fleet := a.fleetID(in.FleetID)
-	exists, err := a.redis.Exists(ctx, fleetKey(fleet)).Result()
-	if err != nil {
-		return nil, storeFailure(err, 0)
-	}
-	if exists == 0 {
-		return nil, fleetNotFound(in.FleetID)
+	if exists, err := a.exists(ctx, fleetKey(fleet)); err != nil || !exists {
+		return nil, cmp.Or(err, fleetNotFound(fleet))
 	}
 	var keep func(GameSession) bool
 	if in.StatusFilter != "" || in.Location != "" {
@@ -328,7 +382,7 @@ func (a *Allocator) DescribeGameSessions(ctx context.Context, in DescribeGameSes
 	}
 	list := a.everyPartition(func(p partition) string { return fleetGameSessionsKey(p, fleet) })
 	scope := []string{"DescribeGameSessions", string(fleet), in.Location, string(in.StatusFilter)}
-	games, next, err := page(ctx, a, in.Limit, in.NextToken, scope, list, a.readGameSessions, keep)
+	games, next, err := page(ctx, a, pageRequest{limit: in.Limit, token: in.NextToken, scope: scope}, list, readRefs(a.readGameSessions), keep)
 	if err != nil {
 		return nil, err
 	}
@@ -409,6 +463,7 @@ func (a *Allocator) gameSessionNotFound(id GameSessionID) error {
 type host struct {
 	compute, location, ip, dns string
 	protection                 string // the fleet's policy for new game sessions
+	limit                      CreationLimit
 }
 
 // chooseHost picks a compute of the fleet at random, at the location if one is given.
@@ -417,7 +472,7 @@ func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location stri
 	var atLocation *redis.FloatCmd
 	var computes *redis.StringSliceCmd
 	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
-		stored = pipe.HMGet(ctx, fleetKey(fleet), "created", "protection")
+		stored = pipe.HMGet(ctx, fleetKey(fleet), "status", "protection", "limit", "limit_minutes")
 		if location != "" {
 			atLocation = pipe.ZScore(ctx, fleetLocationsKey(fleet), location)
 		}
@@ -429,6 +484,9 @@ func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location stri
 	fleetFields := fields(stored.Val())
 	if fleetFields.text(0) == "" {
 		return host{}, fleetNotFound(fleet)
+	}
+	if status := FleetStatus(fleetFields.text(0)); status != FleetActive {
+		return host{}, failure(ErrInvalidFleetStatus, "fleet %s is %s and takes no game sessions", fleet, status)
 	}
 	if atLocation != nil && errors.Is(atLocation.Err(), redis.Nil) {
 		return host{}, failure(ErrInvalidRequest, "Location %s is not a location of fleet %s", location, fleet)
@@ -453,6 +511,6 @@ func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location stri
 	}
 	return host{
 		compute: name, location: compute["location"], ip: compute["ip"], dns: compute["dns"],
-		protection: fleetFields.text(1),
+		protection: fleetFields.text(1), limit: CreationLimit{int(fleetFields.int(2)), int(fleetFields.int(3))},
 	}, nil
 }

@@ -51,6 +51,9 @@ func checkName(member, name string) error {
 	return nil
 }
 
+// isName tells whether a text can be the id or name of something in the control plane: no key of anything else begins with its key.
+func isName(text string) bool { return text != "" && !strings.Contains(text, ":") }
+
 // arn returns the ARN of a resource of this service: resource is "<type>/<id>". The account field stays empty.
 func (a *Allocator) arn(resource string) string {
 	return "arn:aws:gamelift:" + a.region + "::" + resource

@@ -97,6 +97,20 @@ const (
 	fleetsKey = controlPrefix + "fleets"
 )
 
+// locationFleetsKey: set, ids of the fleets that have a location.
+func locationFleetsKey(location string) string { return locationKey(location) + ":fleets" }
+
+// creatorsKey: sorted set, ids of those who created game sessions in a fleet whose creators are limited -> the last in ms.
+func creatorsKey(fleet FleetID) string { return fleetKey(fleet) + ":creators" }
+
+// creatorKey: sorted set, refs of the game sessions that one of them created in the period of the limit -> creation in ms.
+func creatorKey(fleet FleetID, creator string) string { return fleetKey(fleet) + ":creator:" + creator }
+
+// computeAuthTokensKey: sorted set, hashes of the tokens of a compute -> when they expire in ms. It expires with the last of them.
+func computeAuthTokensKey(fleet FleetID, name string) string {
+	return fleetKey(fleet) + ":tokens:" + name
+}
+
 // locationKey: hash, a location's record.
 func locationKey(name string) string { return controlPrefix + "location:" + name }
 

@@ -34,9 +34,11 @@ type modelLocation struct {
 }
 
 type modelFleet struct {
+	locations []string
 	allocator.Fleet
 	createdBy string // retry token
 	computes  []*allocator.Compute
+	created   map[string][]time.Time // game sessions that count against their creator's limit
 }
 
 type modelGameSession struct {
@@ -102,7 +104,7 @@ func (m *model) CreateLocation(in allocator.CreateLocationInput) (*modelLocation
 }
 
 func (m *model) CreateFleet(in allocator.CreateFleetInput) (*modelFleet, error) {
-	if in.Name == "" || len(in.Locations) == 0 || repeats(in.Locations) {
+	if in.Name == "" || len(in.Locations) == 0 || repeats(in.Locations) || len(in.MetricGroups) > 1 {
 		return nil, allocator.ErrInvalidRequest
 	}
 	for _, f := range m.fleets {
@@ -123,8 +125,8 @@ func (m *model) CreateFleet(in allocator.CreateFleetInput) (*modelFleet, error) 
 		Cost:             in.Cost,
 		CreationLimit:    in.CreationLimit,
 		MetricGroups:     in.MetricGroups,
-		Locations:        in.Locations,
-	}}
+		Status:           allocator.FleetActive,
+	}, locations: in.Locations, created: make(map[string][]time.Time)}
 	m.fleets = append(m.fleets, f)
 	return f, nil
 }
@@ -132,7 +134,7 @@ func (m *model) CreateFleet(in allocator.CreateFleetInput) (*modelFleet, error) 
 func (m *model) RegisterCompute(in allocator.RegisterComputeInput) (*allocator.Compute, error) {
 	fleet := m.fleet(in.FleetID)
 	if in.Name == "" || in.Location == "" || in.IPAddress == "" && in.DNSName == "" ||
-		fleet == nil || !slices.Contains(fleet.Locations, in.Location) {
+		fleet == nil || !slices.Contains(fleet.locations, in.Location) {
 		return nil, allocator.ErrInvalidRequest
 	}
 	c := &allocator.Compute{
@@ -169,7 +171,7 @@ func (m *model) CreateGameSession(in allocator.CreateGameSessionInput) (*modelGa
 	if fleet == nil {
 		return nil, allocator.ErrNotFound
 	}
-	if in.Location != "" && !slices.Contains(fleet.Locations, in.Location) {
+	if in.Location != "" && !slices.Contains(fleet.locations, in.Location) {
 		return nil, allocator.ErrInvalidRequest
 	}
 	if len(m.hosts(in)) == 0 {
@@ -194,6 +196,18 @@ func (m *model) CreateGameSession(in allocator.CreateGameSessionInput) (*modelGa
 			return nil, allocator.ErrIdempotentParameterMismatch
 		}
 		return g, nil
+	}
+	if limit := fleet.CreationLimit; limit.GameSessionsPerCreator > 0 {
+		if in.CreatorID == "" {
+			return nil, allocator.ErrInvalidRequest
+		}
+		recent := slices.DeleteFunc(fleet.created[in.CreatorID], func(t time.Time) bool {
+			return !t.After(m.now.Add(-time.Duration(limit.PeriodMinutes) * time.Minute))
+		})
+		if len(recent) >= limit.GameSessionsPerCreator {
+			return nil, allocator.ErrLimitExceeded
+		}
+		fleet.created[in.CreatorID] = append(recent, m.now)
 	}
 	g := &modelGameSession{asked: in, GameSession: allocator.GameSession{
 		Name:                        in.Name,

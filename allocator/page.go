@@ -1,7 +1,6 @@
 package allocator
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/hmac"
@@ -45,6 +44,9 @@ func (c cursor) precedes(e entry) bool {
 
 // lister lists entries behind a cursor, in order, n at most; fewer than n only when there are no more.
 type lister func(ctx context.Context, after cursor, n int) ([]entry, error)
+
+// names lists one sorted set of the control plane, whose members are names. It costs one command.
+func (a *Allocator) names(key string) lister { return a.index(0, key) }
 
 // index lists one sorted set of refs. It costs one command.
 func (a *Allocator) index(p partition, key string) lister {
@@ -98,15 +100,38 @@ func (a *Allocator) merged(ctx context.Context, after cursor, n int, keys map[pa
 	return all[:min(n, len(all))], nil
 }
 
-// page reads one page of a list: what list has behind the token, read by read, if keep (nil: all) keeps it. scope is all
-// that must be the same for a token to be of use: the operation and what it lists.
-func page[T interface{ cursor() cursor }](ctx context.Context, a *Allocator, limit int, token string, scope []string, list lister,
-	read func(context.Context, []ref) ([]T, error), keep func(T) bool) (items []T, next string, err error) {
-	if limit < 0 || limit > maxPage {
-		return nil, "", failure(ErrInvalidRequest, "Limit is %d; it must be 1 to %d", limit, maxPage)
+// pageRequest is what a caller says of the page that it wants, and what the operation says of the list.
+type pageRequest struct {
+	limit int    // 0 is 50
+	most  int    // how high limit may be; 0 is 100
+	token string // of the page before; empty for the first page
+	// scope is all that must be the same for a token to be of use: the operation and what it lists.
+	scope []string
+}
+
+// readRefs makes of a function that reads refs one that reads entries.
+func readRefs[T any](read func(context.Context, []ref) ([]T, error)) func(context.Context, []entry) ([]T, error) {
+	return func(ctx context.Context, entries []entry) ([]T, error) {
+		refs := make([]ref, len(entries))
+		for i, e := range entries {
+			refs[i] = e.ref
+		}
+		return read(ctx, refs)
 	}
-	limit = cmp.Or(limit, defaultPage)
-	after, err := a.openPageToken(token, scope)
+}
+
+// readNothing is for lists of which no more is wanted than the index has.
+func readNothing(_ context.Context, entries []entry) ([]entry, error) { return entries, nil }
+
+// page reads one page of a list: what list has behind the token, read by read, if keep (nil: all) keeps it.
+func page[T interface{ cursor() cursor }](ctx context.Context, a *Allocator, request pageRequest, list lister,
+	read func(context.Context, []entry) ([]T, error), keep func(T) bool) (items []T, next string, err error) {
+	most := cmp.Or(request.most, maxPage)
+	if request.limit < 0 || request.limit > most {
+		return nil, "", failure(ErrInvalidRequest, "Limit is %d; it must be 1 to %d", request.limit, most)
+	}
+	limit := cmp.Or(request.limit, defaultPage)
+	after, err := a.openPageToken(request.token, request.scope)
 	if err != nil {
 		return nil, "", err
 	}
@@ -119,11 +144,7 @@ func page[T interface{ cursor() cursor }](ctx context.Context, a *Allocator, lim
 		if err != nil {
 			return nil, "", err
 		}
-		refs := make([]ref, len(entries))
-		for i, e := range entries {
-			refs[i] = e.ref
-		}
-		found, err := read(ctx, refs)
+		found, err := read(ctx, entries)
 		if err != nil {
 			return nil, "", err
 		}
@@ -133,7 +154,7 @@ func page[T interface{ cursor() cursor }](ctx context.Context, a *Allocator, lim
 			}
 		}
 		if len(items) > limit {
-			return items[:limit], a.pageToken(items[limit-1].cursor(), scope), nil
+			return items[:limit], a.pageToken(items[limit-1].cursor(), request.scope), nil
 		}
 		if len(entries) < batch {
 			return items, "", nil
@@ -142,28 +163,47 @@ func page[T interface{ cursor() cursor }](ctx context.Context, a *Allocator, lim
 	}
 }
 
-// A page token is an authentication code of the scope and the cursor, and the cursor: the creation time and the ref.
-const pageCode = 12
+// A page token is an authentication code of the scope and the position, and the position: what the operation has to know to
+// go on. So nobody can make one up, and none is of use for another list than the one that gave it.
+const tokenCode = 12
 
 func (a *Allocator) pageToken(c cursor, scope []string) string {
-	position := binary.BigEndian.AppendUint64(nil, uint64(c.created))
-	position = append(position, c.text...)
-	return base64.RawURLEncoding.EncodeToString(append(a.pageCodeOf(position, scope), position...))
+	return a.seal(append(binary.BigEndian.AppendUint64(nil, uint64(c.created)), c.text...), scope)
 }
 
 func (a *Allocator) openPageToken(token string, scope []string) (cursor, error) {
-	if token == "" {
-		return cursor{}, nil
+	position, err := a.unseal(token, scope)
+	if err != nil || len(position) == 0 {
+		return cursor{}, err
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(raw) < pageCode+8 || !hmac.Equal(raw[:pageCode], a.pageCodeOf(raw[pageCode:], scope)) {
-		return cursor{}, failure(ErrInvalidRequest, "NextToken is not one that this list gave; pass on the NextToken of the page before, with the other members unchanged")
+	if len(position) < 8 {
+		return cursor{}, foreignToken()
 	}
-	position := raw[pageCode:]
-	return cursor{int64(binary.BigEndian.Uint64(position)), string(bytes.Clone(position[8:]))}, nil
+	return cursor{int64(binary.BigEndian.Uint64(position)), string(position[8:])}, nil
 }
 
-func (a *Allocator) pageCodeOf(position []byte, scope []string) []byte {
+// seal makes a page token of a position.
+func (a *Allocator) seal(position []byte, scope []string) string {
+	return base64.RawURLEncoding.EncodeToString(append(a.tokenCode(position, scope), position...))
+}
+
+// unseal returns the position in a page token; none for an empty token.
+func (a *Allocator) unseal(token string, scope []string) ([]byte, error) {
+	if token == "" {
+		return nil, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || base64.RawURLEncoding.EncodeToString(raw) != token || len(raw) <= tokenCode || !hmac.Equal(raw[:tokenCode], a.tokenCode(raw[tokenCode:], scope)) {
+		return nil, foreignToken()
+	}
+	return raw[tokenCode:], nil
+}
+
+func (a *Allocator) tokenCode(position []byte, scope []string) []byte {
 	code := a.derive(append([]string{"page", string(position)}, scope...)...)
-	return code[:pageCode]
+	return code[:tokenCode]
+}
+
+func foreignToken() error {
+	return failure(ErrInvalidRequest, "NextToken is not one that this list gave; pass on the NextToken of the page before, with the other members unchanged")
 }

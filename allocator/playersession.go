@@ -342,7 +342,7 @@ func (a *Allocator) describeByGameSession(ctx context.Context, in DescribePlayer
 	if in.StatusFilter != "" {
 		keep = func(s PlayerSession) bool { return s.Status == in.StatusFilter }
 	}
-	sessions, next, err := page(ctx, a, in.Limit, in.NextToken, scope, list, a.readPlayerSessions, keep)
+	sessions, next, err := page(ctx, a, pageRequest{limit: in.Limit, token: in.NextToken, scope: scope}, list, readRefs(a.readPlayerSessions), keep)
 	if err != nil {
 		return nil, err
 	}
@@ -357,7 +357,7 @@ func (a *Allocator) describeByGameSession(ctx context.Context, in DescribePlayer
 func (a *Allocator) describeByPlayer(ctx context.Context, in DescribePlayerSessionsInput) (*DescribePlayerSessionsOutput, error) {
 	list := a.everyPartition(func(p partition) string { return playerKey(p, in.PlayerID) })
 	scope := []string{"DescribePlayerSessions", "player", in.PlayerID}
-	sessions, next, err := page(ctx, a, in.Limit, in.NextToken, scope, list, a.readPlayerSessions, nil)
+	sessions, next, err := page(ctx, a, pageRequest{limit: in.Limit, token: in.NextToken, scope: scope}, list, readRefs(a.readPlayerSessions), nil)
 	if err != nil {
 		return nil, err
 	}

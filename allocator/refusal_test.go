@@ -129,8 +129,9 @@ func TestFleetsOfOneTokenAreTheSameOnlyWithTheSameNameAndLocations(t *testing.T)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(fleet.Locations, in.Locations) {
-			t.Errorf("a fleet for %v has the locations %v", in.Locations, fleet.Locations)
+		locations, _, err := s.FleetLocations(t.Context(), fleet.ID, nil, 0, "")
+		if err != nil || !slices.Equal(locations, in.Locations) {
+			t.Errorf("a fleet for %v has the locations %v (error: %v)", in.Locations, locations, err)
 		}
 		ids[fleet.ID] = true
 	}

@@ -57,6 +57,7 @@ func TestPurgedPlayerSessionsLeaveNoKeyBehind(t *testing.T) {
 		for range 20 {
 			games = append(games, s.newGameSession(slots))
 		}
+		s.sweep()
 		before := size(t, store)
 		for i := range 300 { // a third each times out, completes, completes after a while
 			p := s.reserve(games[i%len(games)], player(i%50))

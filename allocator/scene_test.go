@@ -39,6 +39,9 @@ func newScene(t testing.TB, store *allocatortest.Store, change ...func(*allocato
 	return s
 }
 
+// unlimited lets a test create what it likes.
+var unlimited = allocator.Quotas{Fleets: 1 << 20, ComputesPerFleet: 1 << 20, Locations: 1 << 20}
+
 // open returns an Allocator with a client of its own, as another process would have.
 func open(t testing.TB, store *allocatortest.Store, change ...func(*allocator.Config)) *allocator.Allocator {
 	t.Helper()
@@ -47,6 +50,7 @@ func open(t testing.TB, store *allocatortest.Store, change ...func(*allocator.Co
 		ReservationTimeout: reservationTimeout,
 		Retention:          retention,
 		AutoActivate:       true,
+		Quotas:             unlimited,
 		Logger:             slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {

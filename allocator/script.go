@@ -34,7 +34,17 @@ var (
 	heartbeatScript              = change("heartbeat")
 	createLocationScript         = change("create_location")
 	createFleetScript            = change("create_fleet")
+	deleteLocationScript         = change("delete_location")
+	updateFleetAttributesScript  = change("update_fleet_attributes")
+	createFleetLocationsScript   = change("create_fleet_locations")
+	deleteFleetLocationsScript   = change("delete_fleet_locations")
+	closeFleetScript             = change("close_fleet")
+	reopenFleetScript            = change("reopen_fleet")
+	deleteFleetScript            = change("delete_fleet")
 	registerComputeScript        = change("register_compute")
+	deregisterComputeScript      = change("deregister_compute")
+	getComputeAuthTokenScript    = change("get_compute_auth_token")
+	limitGameSessionsScript      = change("limit_game_sessions")
 	terminateGameSessionScript   = change("terminate_game_session")
 	finishGameSessionScript      = change("finish_game_session")
 	purgeGameSessionsScript      = change("purge_game_sessions")
@@ -52,19 +62,41 @@ var (
 
 // run runs a script and returns its reply, whose first field is the status word.
 func (a *Allocator) run(ctx context.Context, s script, keys []string, args ...any) (fields, error) {
-	sent := func() int { return 0 }
+	reply, _, err := a.runCounted(ctx, s, keys, args...)
+	return reply, err
+}
+
+// runDeletion runs a script that deletes something. When an answer was lost, go-redis sends the call again, and what is not found
+// then was deleted by this very call.
+func (a *Allocator) runDeletion(ctx context.Context, s script, keys []string, args ...any) (fields, error) {
+	reply, sent, err := a.runCounted(ctx, s, keys, args...)
+	if err == nil && sent > 1 && strings.HasSuffix(reply.text(0), "_NOT_FOUND") {
+		return fields{"OK"}, nil
+	}
+	return reply, err
+}
+
+// runCounted returns how often a script that changes something was sent, too.
+func (a *Allocator) runCounted(ctx context.Context, s script, keys []string, args ...any) (reply fields, sent int, err error) {
+	count := func() int { return 0 }
+	forget := func() {}
 	if s.isChange && len(args) > 0 {
 		first := &countedArg{value: args[0]}
-		args[0], sent = first, first.sent
+		args[0], count, forget = first, first.sent, first.reset
 	}
-	reply, err := s.Run(ctx, a.redis, keys, args...).Slice()
+	cmd := s.EvalSha(ctx, a.redis, keys, args...)
+	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		forget() // it surely did not run
+		cmd = s.Eval(ctx, a.redis, keys, args...)
+	}
+	reply, err = cmd.Slice()
 	if err != nil {
-		return nil, storeFailure(err, sent())
+		return nil, count(), storeFailure(err, count())
 	}
 	if len(reply) == 0 {
-		return nil, failure(ErrInternal, "script %s replied nothing", s.name)
+		return nil, count(), failure(ErrInternal, "script %s replied nothing", s.name)
 	}
-	return reply, nil
+	return reply, count(), nil
 }
 
 // countedArg is an argument of a command that counts how often the command is sent: go-redis marshals it each time.
@@ -83,6 +115,8 @@ func (a *countedArg) MarshalBinary() ([]byte, error) {
 func (a *countedArg) String() string { return fmt.Sprint(a.value) }
 
 func (a *countedArg) sent() int { return int(a.times.Load()) }
+
+func (a *countedArg) reset() { a.times.Store(0) }
 
 // call is one call of a script.
 type call struct {

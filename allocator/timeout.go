@@ -179,6 +179,16 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 		return 0, a.finishGameSession(ctx, g.game)
 	}
 	players := g.due.Val()
+	if g.status() == GameSessionActive && len(players) == 0 {
+		decided, err := a.settle(ctx, g)
+		if err != nil {
+			return 0, err
+		}
+		if !decided {
+			g.in.more = false // it stays due, so it would be looked at again at once
+			return 0, nil
+		}
+	}
 	if len(players) == sweepBatch {
 		g.in.more = true
 	}
@@ -193,6 +203,19 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 		return 0, err
 	}
 	return int(reply.int(1)), nil
+}
+
+// settle decides about a game session whose creator may have died before it saw that the fleet is gone. It returns
+// false while nobody can tell.
+func (a *Allocator) settle(ctx context.Context, g dueGame) (decided bool, err error) {
+	switch FleetStatus(g.fleet.Val()) {
+	case FleetDeleting:
+		return false, nil // the deletion fails if it knows of the game session
+	case "":
+		_, err := a.terminate(ctx, g.game, g.fleetID(), ForceTerminated)
+		return true, err
+	}
+	return true, nil
 }
 
 // purge deletes the player sessions whose retention is over.

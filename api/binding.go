@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/fxamacker/cbor/v2"
@@ -189,12 +190,15 @@ func undecodable(err error) string {
 	var inJSON *json.SemanticError
 	if errors.As(err, &inJSON) {
 		kind := strings.NewReplacer("{", "object", "[", "array").Replace(inJSON.JSONKind.String())
+		if inJSON.JSONKind == '0' && inJSON.GoType != nil && reflect.Zero(inJSON.GoType).CanConvert(reflect.TypeFor[float64]()) {
+			kind = "number that is not whole or out of range"
+		}
 		return misfit(strings.TrimPrefix(string(inJSON.JSONPointer), "/"), "JSON "+kind)
 	}
 	var inCBOR *cbor.UnmarshalTypeError
 	if errors.As(err, &inCBOR) {
-		field := inCBOR.StructFieldName // of Go: package.type.member
-		return misfit(field[strings.LastIndexByte(field, '.')+1:], "CBOR "+inCBOR.CBORType)
+		kind := strings.Replace(inCBOR.CBORType, "primitives", "floating-point number or simple value", 1)
+		return misfit(memberAt(inCBOR.StructFieldName), "CBOR "+kind)
 	}
 	return err.Error()
 }

@@ -111,6 +111,77 @@ RemovePlayerSession
   R GameSessionId                 string   1..512      [a-zA-Z0-9:/-]+
   R PlayerSessionId               string   ..          ^psess-\S+
 
+ListLocations
+  - Filters                       list     1..2
+  - Filters[0]                    enum     AWS,CUSTOM
+  - Limit                         integer  1..200
+  - NextToken                     string   1..1024
+
+DeleteLocation
+  R LocationName                  string   1..128     ^custom-[A-Za-z0-9\-]+|^arn:.*:location\/custom-\S+
+
+ListFleets
+  - Limit                         integer  1..
+  - NextToken                     string   1..1024
+
+DescribeFleetAttributes
+  - FleetIds                      list     1..
+  - FleetIds[0]                   string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  - Limit                         integer  1..
+  - NextToken                     string   1..1024
+
+UpdateFleetAttributes
+  R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  - Name                          string   1..1024
+  - Description                   string   1..1024
+  - NewGameSessionProtectionPolicy enum     NoProtection,FullProtection
+  - ResourceCreationLimitPolicy   struct
+  - ResourceCreationLimitPolicy.NewGameSessionsPerCreator integer  0..
+  - ResourceCreationLimitPolicy.PolicyPeriodInMinutes integer  0..
+  - MetricGroups                  list     ..1
+  - MetricGroups[0]               string   1..255
+  - AnywhereConfiguration         struct
+  R AnywhereConfiguration.Cost    string   1..11      ^\d{1,5}(?:\.\d{1,5})?$
+
+DeleteFleet
+  R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+
+CreateFleetLocations
+  R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  R Locations                     list     1..100
+  R Locations[0].Location         string   1..64      ^[A-Za-z0-9\-]+
+
+DescribeFleetLocationAttributes
+  R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  - Locations                     list     1..100
+  - Locations[0]                  string   1..64      ^[A-Za-z0-9\-]+
+  - Limit                         integer  1..
+  - NextToken                     string   1..1024
+
+DeleteFleetLocations
+  R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  R Locations                     list     1..100
+  - Locations[0]                  string   1..64      ^[A-Za-z0-9\-]+
+
+DescribeCompute
+  R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  R ComputeName                   string   ..1024     ^[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?$|^arn:.*:compute\/[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?
+
+ListCompute
+  R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  - Location                      string   1..64      ^[A-Za-z0-9\-]+
+  - ComputeStatus                 enum     ACTIVE,IMPAIRED
+  - Limit                         integer  1..
+  - NextToken                     string   1..1024
+
+DeregisterCompute
+  R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  R ComputeName                   string   ..1024     ^[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?$|^arn:.*:compute\/[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?
+
+GetComputeAuthToken
+  R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  R ComputeName                   string   ..1024     ^[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?$|^arn:.*:compute\/[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?
+
 DescribeGameSessionDetails
   - FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
   - GameSessionId                 string   1..512     [a-zA-Z0-9:/-]+
@@ -182,9 +253,13 @@ type sample struct {
 var samples = map[string]sample{
 	`^custom-[A-Za-z0-9\-]+`: begin("custom-", "cellar-under-house", "custom-under_house", "custom-cellar\n", "custom-keller-süd"),
 	`^[A-Za-z0-9\-]+`:        begin("", "custom_cellar", "custom cellar", "custom-cellar\n", "süd"),
-	`[a-zA-Z0-9-]+`:          begin("", "a_b", "a/b", "ab\n", "ü"),
-	`[a-zA-Z0-9:/-]+`:        begin("", "a_b", "a.b", "ab\n", "ü"),
-	`^psess-\S+`:             begin("psess-", "psess-", "session-1", "xpsess-1", "psess-1 2", "psess-1\n"),
+	`^custom-[A-Za-z0-9\-]+|^arn:.*:location\/custom-\S+`: begin("custom-",
+		"custom-", "cellar", "custom-under_house", "custom-cellar\n", "arn:aws:gamelift:us-east-1::location/", "arn:aws:gamelift:us-east-1::fleet/custom-cellar"),
+	`^[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?$|^arn:.*:compute\/[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?`: begin("",
+		"", "host_1", "host/", "/host", "host/1/2", "host 1", "host\n", "arn:aws:gamelift:us-east-1::compute/", "arn:aws:gamelift:us-east-1::fleet/host"),
+	`[a-zA-Z0-9-]+`:   begin("", "a_b", "a/b", "ab\n", "ü"),
+	`[a-zA-Z0-9:/-]+`: begin("", "a_b", "a.b", "ab\n", "ü"),
+	`^psess-\S+`:      begin("psess-", "psess-", "session-1", "xpsess-1", "psess-1 2", "psess-1\n"),
 	`^alias-\S+|^arn:.*:alias\/alias-\S+`: begin("alias-",
 		"alias-", "arn:aws:gamelift:us-east-1::alias/", "alias-1 2", "alias-1\n"),
 	`^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$`: begin("fleet-",
@@ -203,14 +278,15 @@ func begin(prefix string, refused ...string) sample {
 
 // beyond are the messages with which an input is refused although it breaks no constraint: because nothing goes by that
 // name, because members do not go together, or because Berth does not have what is asked for.
-var beyond = regexp.MustCompile(`^(there is no (game session|player session|fleet|alias|location) |` +
+var beyond = regexp.MustCompile(`^(there is no (game session|player session|fleet|alias|location) |fleet \S+ has no (location|compute) |` +
 	`Location \S+ is not a location of |` +
 	`Locations is empty; |Location is missing; name |FleetId is missing; give |neither GameSessionId nor FleetId is given|` +
 	`(FleetId and AliasId|GameSessionId and FleetId) are both given|[02] of GameSessionId, PlayerId and PlayerSessionId are given|` +
 	`NextToken is not one that this list gave|(PlayerSession)?StatusFilter is |` +
 	`ComputeType is not ANYWHERE; |PlayerGatewayMode is (ENABLED|REQUIRED); |` +
-	`MaximumPlayerSessionCount is \d+; it must be 0 to 200 |Limit is \d+; it must be 1 to 100$|` +
+	`MaximumPlayerSessionCount is \d+; it must be 0 to 200 |Limit is \d+; it must be 1 to (100|20)$|` +
 	`Tags has \d+ members; Berth keeps no tags|` +
+	`fleet \S+ would have more than 100 locations|` +
 	`PlayerDataMap has "alice")`)
 
 // validInput makes an input of an operation that succeeds.
@@ -245,6 +321,32 @@ func (s *service) validInput(operation string) members {
 			s.mustCall("AcceptPlayerSession", input)
 		}
 		return input
+	case "ListLocations":
+		return members{"Filters": []any{"CUSTOM"}}
+	case "DeleteLocation":
+		return members{"LocationName": s.newLocation()}
+	case "ListFleets":
+		return members{}
+	case "DescribeFleetAttributes":
+		return members{"FleetIds": []any{s.fleet}}
+	case "UpdateFleetAttributes":
+		return members{
+			"FleetId": s.newFleet(), "AnywhereConfiguration": members{"Cost": "0.25"}, "ResourceCreationLimitPolicy": members{}, "MetricGroups": []any{"group"},
+		}
+	case "DeleteFleet":
+		return members{"FleetId": s.newFleet()}
+	case "CreateFleetLocations":
+		return members{"FleetId": s.newFleet(), "Locations": []any{members{"Location": s.newLocation()}}}
+	case "DescribeFleetLocationAttributes", "DeleteFleetLocations":
+		return members{"FleetId": s.newFleet(), "Locations": []any{location}}
+	case "ListCompute":
+		return members{"FleetId": s.fleet}
+	case "DescribeCompute", "GetComputeAuthToken":
+		return members{"FleetId": s.fleet, "ComputeName": "box"}
+	case "DeregisterCompute":
+		input := s.validInput("RegisterCompute")
+		s.mustCall("RegisterCompute", input)
+		return members{"FleetId": s.fleet, "ComputeName": input["ComputeName"]}
 	case "DescribeGameSessionDetails":
 		return members{"FleetId": s.fleet}
 	case "TerminateGameSession":
@@ -266,9 +368,14 @@ func (s *service) listOf(operation, path string, n int) []any {
 		case "GameProperties", "Tags":
 			list[i] = members{"Key": fmt.Sprint("key", i), "Value": ""}
 		case "Locations":
-			name := s.fresh("custom-room-")
-			s.mustCall("CreateLocation", members{"LocationName": name})
-			list[i] = members{"Location": name}
+			name := s.newLocation()
+			if list[i] = name; strings.HasPrefix(operation, "Create") {
+				list[i] = members{"Location": name}
+			}
+		case "Filters":
+			list[i] = []string{"CUSTOM", "AWS"}[i%2]
+		case "FleetIds":
+			list[i] = s.fleet
 		default:
 			s.t.Fatalf("no value for %s of %s", path, operation)
 		}
@@ -482,6 +589,10 @@ func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 			{"CreateFleet", "Tags", []property{{"team", "red"}}, "Berth keeps no tags"},
 			{"CreateLocation", "Tags", []property{{"team", "red"}}, "Berth keeps no tags"},
 			{"DescribeGameSessionDetails", "Limit", 101, "Limit is 101; it must be 1 to 100"},
+			{"ListFleets", "Limit", 101, "Limit is 101; it must be 1 to 100"},
+			{"ListCompute", "Limit", 101, "Limit is 101; it must be 1 to 100"},
+			// The model's integers have 32 bits.
+			{"CreateFleet", "ResourceCreationLimitPolicy.PolicyPeriodInMinutes", 1 << 31, "ResourceCreationLimitPolicy.PolicyPeriodInMinutes is 2147483648"},
 			{"RegisterCompute", "Location", nil, "Location is missing"},
 			{"DescribePlayerSessions", "GameSessionId", nil, "0 of GameSessionId, PlayerId and PlayerSessionId are given"},
 		} {
@@ -498,12 +609,19 @@ func TestMembersOfFleetsOnAWSMachinesAreRefused(t *testing.T) {
 	eachWire(t, func(t *testing.T, w wire) {
 		for _, member := range []string{
 			"BuildId", "ScriptId", "ServerLaunchPath", "ServerLaunchParameters", "LogPaths", "EC2InstanceType", "EC2InboundPermissions",
-			"RuntimeConfiguration", "PeerVpcAwsAccountId", "PeerVpcId", "FleetType", "InstanceRoleArn", "CertificateConfiguration",
+			"RuntimeConfiguration", "PeerVpcAwsAccountId", "PeerVpcId", "FleetType", "InstanceRoleArn",
 			"InstanceRoleCredentialsProvider", "PlayerGatewayConfiguration",
 		} {
 			for _, value := range []any{"text", 7, false, []any{1, members{"a": nil}}, members{"Key": []any{"Value"}}} {
 				refused(t, w.call(t, s, "CreateFleet", s.validInput("CreateFleet").with(member, value)), member+" is of no use to an Anywhere fleet")
 			}
+		}
+		certificates := func(kind string) reply {
+			return w.call(t, s, "CreateFleet", s.validInput("CreateFleet").with("CertificateConfiguration", members{"CertificateType": kind}))
+		}
+		refused(t, certificates("GENERATED"), "Berth makes no certificates")
+		if r := certificates("DISABLED"); r.status != http.StatusOK {
+			t.Errorf("without certificates: %d %s", r.status, r.body)
 		}
 	})
 }

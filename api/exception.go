@@ -24,6 +24,8 @@ var exceptions = map[allocator.Kind]exception{
 	allocator.ErrGameSessionFull:             {name: "GameSessionFullException", status: http.StatusBadRequest},
 	allocator.ErrInvalidGameSessionStatus:    {name: "InvalidGameSessionStatusException", status: http.StatusBadRequest},
 	allocator.ErrInvalidPlayerSessionStatus:  {name: "InvalidRequestException", status: http.StatusBadRequest},
+	allocator.ErrInvalidFleetStatus:          {name: "InvalidFleetStatusException", status: http.StatusBadRequest},
+	allocator.ErrLimitExceeded:               {name: "LimitExceededException", status: http.StatusBadRequest},
 	allocator.ErrFleetCapacityExceeded:       {name: "FleetCapacityExceededException", status: http.StatusBadRequest},
 	allocator.ErrStoreUnavailable:            {name: "InternalServiceException", status: http.StatusInternalServerError},
 	allocator.ErrOutcomeUnknown:              {name: "InternalServiceException", status: http.StatusInternalServerError},

@@ -32,7 +32,7 @@ func kinds(t *testing.T) (all []allocator.Kind) {
 		all = append(all, allocator.Kind(text))
 		return true
 	})
-	if len(all) < 11 {
+	if len(all) < 13 {
 		t.Fatalf("found only the kinds %q", all)
 	}
 	return all
@@ -44,6 +44,8 @@ func TestEveryKindOfFailureHasAnException(t *testing.T) {
 		"FleetCapacityExceededException":       http.StatusBadRequest,
 		"GameSessionFullException":             http.StatusBadRequest,
 		"IdempotentParameterMismatchException": http.StatusBadRequest,
+		"InvalidFleetStatusException":          http.StatusBadRequest,
+		"LimitExceededException":               http.StatusBadRequest,
 		"InternalServiceException":             http.StatusInternalServerError,
 		"InvalidGameSessionStatusException":    http.StatusBadRequest,
 		"InvalidRequestException":              http.StatusBadRequest,

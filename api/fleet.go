@@ -20,29 +20,6 @@ func refuseTags(tags []tag) error {
 	return nil
 }
 
-type createLocationInput struct {
-	LocationName *string `validate:"required,min=8,max=64,pattern=customLocation"`
-	Tags         []tag   `validate:"max=200,dive"`
-}
-
-type createLocationOutput struct{ Location locationModel }
-
-type locationModel struct {
-	LocationName string
-	LocationArn  string
-}
-
-func createLocation(ctx context.Context, a *allocator.Allocator, in *createLocationInput, retryToken string) (*createLocationOutput, error) {
-	if err := refuseTags(in.Tags); err != nil {
-		return nil, err
-	}
-	location, err := a.CreateLocation(ctx, allocator.CreateLocationInput{Name: *in.LocationName, RetryToken: retryToken})
-	if err != nil {
-		return nil, err
-	}
-	return &createLocationOutput{locationModel{location.Name, location.ARN}}, nil
-}
-
 type createFleetInput struct {
 	Name                           *string                      `validate:"required,min=1,max=1024"`
 	Description                    *string                      `validate:"omitnil,min=1,max=1024"`
@@ -57,7 +34,7 @@ type createFleetInput struct {
 
 	// Members of fleets whose machines the service runs.
 	BuildId                         any
-	CertificateConfiguration        any
+	CertificateConfiguration        *certificateConfiguration `validate:"omitnil"`
 	EC2InboundPermissions           any
 	EC2InstanceType                 any
 	FleetType                       any
@@ -82,8 +59,12 @@ type anywhereConfiguration struct {
 }
 
 type resourceCreationLimitPolicy struct {
-	NewGameSessionsPerCreator *int `validate:"omitnil,min=0"`
-	PolicyPeriodInMinutes     *int `validate:"omitnil,min=0"`
+	NewGameSessionsPerCreator *int `validate:"omitnil,min=0,max=2147483647"`
+	PolicyPeriodInMinutes     *int `validate:"omitnil,min=0,max=2147483647"`
+}
+
+type certificateConfiguration struct {
+	CertificateType *string `validate:"required,oneof=DISABLED GENERATED"`
 }
 
 type createFleetOutput struct {
@@ -126,27 +107,33 @@ func createFleet(ctx context.Context, a *allocator.Allocator, in *createFleetInp
 		MetricGroups:     in.MetricGroups,
 		RetryToken:       retryToken,
 	}
-	for _, location := range in.Locations {
-		create.Locations = append(create.Locations, *location.Location)
-	}
+	create.Locations = locationNames(in.Locations)
 	if in.AnywhereConfiguration != nil {
 		create.Cost = *in.AnywhereConfiguration.Cost
 	}
-	if policy := in.ResourceCreationLimitPolicy; policy != nil {
-		create.CreationLimit = allocator.CreationLimit{
-			GameSessionsPerCreator: value(policy.NewGameSessionsPerCreator),
-			PeriodMinutes:          value(policy.PolicyPeriodInMinutes),
-		}
-	}
+	create.CreationLimit = in.ResourceCreationLimitPolicy.limit()
 	fleet, err := a.CreateFleet(ctx, create)
 	if err != nil {
 		return nil, err
 	}
-	out := &createFleetOutput{FleetAttributes: fleetShape(*fleet)}
-	for _, location := range fleet.Locations {
-		out.LocationStates = append(out.LocationStates, locationState{location, "ACTIVE", "DISABLED"})
+	return &createFleetOutput{fleetShape(*fleet), locationStates(create.Locations)}, nil
+}
+
+func locationNames(locations []locationConfiguration) []string {
+	return shapes(locations, func(l locationConfiguration) string { return *l.Location })
+}
+
+func locationStates(locations []string) []locationState {
+	return shapes(locations, func(location string) locationState { return locationState{location, "ACTIVE", "DISABLED"} })
+}
+
+func (p *resourceCreationLimitPolicy) limit() allocator.CreationLimit {
+	if p == nil {
+		return allocator.CreationLimit{}
 	}
-	return out, nil
+	return allocator.CreationLimit{
+		GameSessionsPerCreator: value(p.NewGameSessionsPerCreator), PeriodMinutes: value(p.PolicyPeriodInMinutes),
+	}
 }
 
 // refuseManaged fails when the input asks for a fleet whose machines the service would run.
@@ -154,11 +141,14 @@ func (in *createFleetInput) refuseManaged() error {
 	if value(in.ComputeType) != "ANYWHERE" {
 		return invalid("ComputeType is not ANYWHERE; Berth runs no machines, so it has Anywhere fleets only: set ComputeType to ANYWHERE and register your own computes")
 	}
+	if in.CertificateConfiguration != nil && value(in.CertificateConfiguration.CertificateType) != "DISABLED" {
+		return invalid("CertificateConfiguration.CertificateType is GENERATED; Berth makes no certificates, give your computes their own and leave it out")
+	}
 	if mode := value(in.PlayerGatewayMode); mode != "" && mode != "DISABLED" {
 		return invalid("PlayerGatewayMode is %s; Berth has no player gateway, leave it out", mode)
 	}
 	managed := map[string]any{
-		"BuildId": in.BuildId, "CertificateConfiguration": in.CertificateConfiguration,
+		"BuildId":               in.BuildId,
 		"EC2InboundPermissions": in.EC2InboundPermissions, "EC2InstanceType": in.EC2InstanceType, "FleetType": in.FleetType,
 		"InstanceRoleArn": in.InstanceRoleArn, "InstanceRoleCredentialsProvider": in.InstanceRoleCredentialsProvider,
 		"LogPaths": in.LogPaths, "PeerVpcAwsAccountId": in.PeerVpcAwsAccountId, "PeerVpcId": in.PeerVpcId,
@@ -185,7 +175,7 @@ func fleetShape(f allocator.Fleet) fleetAttributes {
 		Name:                           f.Name,
 		Description:                    f.Description,
 		CreationTime:                   timestamp(f.CreationTime),
-		Status:                         "ACTIVE",
+		Status:                         string(f.Status),
 		ComputeType:                    "ANYWHERE",
 		NewGameSessionProtectionPolicy: string(f.ProtectionPolicy),
 		MetricGroups:                   f.MetricGroups,
@@ -200,50 +190,157 @@ func fleetShape(f allocator.Fleet) fleetAttributes {
 	return shape
 }
 
-type registerComputeInput struct {
-	FleetId         *string `validate:"required,min=1,max=512,pattern=fleetIdOrArn"`
-	ComputeName     *string `validate:"required,min=1,max=128,pattern=computeName"`
-	CertificatePath *string `validate:"omitnil,min=1,max=1024"`
-	DnsName         *string `validate:"omitnil,min=1,max=256,pattern=dnsName"`
-	IpAddress       *string `validate:"omitnil,min=1,max=128,pattern=ipAddress"`
-	Location        *string `validate:"omitnil,min=1,max=64,pattern=location"`
+type pageInput struct {
+	Limit     *int    `validate:"omitnil,min=1"`
+	NextToken *string `validate:"omitnil,min=1,max=1024"`
 }
 
-type registerComputeOutput struct{ Compute compute }
-
-type compute struct {
-	FleetId       string
-	FleetArn      string
-	ComputeName   string
-	ComputeArn    string
-	IpAddress     string `json:",omitzero"`
-	DnsName       string `json:",omitzero"`
-	ComputeStatus string
-	Location      string
-	CreationTime  timestamp
+type listFleetsInput struct {
+	BuildId  *string `validate:"omitnil,pattern=buildIdOrArn"` // no fleet here has a build or a script
+	ScriptId *string `validate:"omitnil,pattern=scriptIdOrArn"`
+	pageInput
 }
 
-func registerCompute(ctx context.Context, a *allocator.Allocator, in *registerComputeInput, _ string) (*registerComputeOutput, error) {
-	c, err := a.RegisterCompute(ctx, allocator.RegisterComputeInput{
-		FleetID:         allocator.FleetID(*in.FleetId),
-		Name:            *in.ComputeName,
-		Location:        value(in.Location),
-		IPAddress:       value(in.IpAddress),
-		DNSName:         value(in.DnsName),
-		CertificatePath: value(in.CertificatePath),
-	})
+type listFleetsOutput struct {
+	FleetIds  []string
+	NextToken string `json:",omitzero"`
+}
+
+func listFleets(ctx context.Context, a *allocator.Allocator, in *listFleetsInput, _ string) (*listFleetsOutput, error) {
+	ids, next, err := a.ListFleets(ctx, value(in.Limit), value(in.NextToken))
 	if err != nil {
 		return nil, err
 	}
-	return &registerComputeOutput{compute{
-		FleetId:       string(c.FleetID),
-		FleetArn:      c.FleetARN,
-		ComputeName:   c.Name,
-		ComputeArn:    c.ARN,
-		IpAddress:     c.IPAddress,
-		DnsName:       c.DNSName,
-		ComputeStatus: "ACTIVE",
-		Location:      c.Location,
-		CreationTime:  timestamp(c.CreationTime),
-	}}, nil
+	if in.BuildId != nil || in.ScriptId != nil {
+		return &listFleetsOutput{FleetIds: []string{}}, nil
+	}
+	return &listFleetsOutput{shapes(ids, func(id allocator.FleetID) string { return string(id) }), next}, nil
+}
+
+type describeFleetsInput struct {
+	FleetIds []string `validate:"omitnil,min=1,dive,min=1,max=512,pattern=fleetIdOrArn"`
+	pageInput
+}
+
+func (in *describeFleetsInput) ids() []allocator.FleetID {
+	return shapes(in.FleetIds, func(id string) allocator.FleetID { return allocator.FleetID(id) })
+}
+
+type describeFleetAttributesOutput struct {
+	FleetAttributes []fleetAttributes
+	NextToken       string `json:",omitzero"`
+}
+
+func describeFleetAttributes(ctx context.Context, a *allocator.Allocator, in *describeFleetsInput, _ string) (*describeFleetAttributesOutput, error) {
+	fleets, next, err := a.DescribeFleets(ctx, in.ids(), value(in.Limit), value(in.NextToken))
+	if err != nil {
+		return nil, err
+	}
+	return &describeFleetAttributesOutput{shapes(fleets, fleetShape), next}, nil
+}
+
+type updateFleetAttributesInput struct {
+	FleetId                        *string                      `validate:"required,min=1,max=512,pattern=fleetIdOrArn"`
+	Name                           *string                      `validate:"omitnil,min=1,max=1024"`
+	Description                    *string                      `validate:"omitnil,min=1,max=1024"`
+	NewGameSessionProtectionPolicy *string                      `validate:"omitnil,oneof=NoProtection FullProtection"`
+	ResourceCreationLimitPolicy    *resourceCreationLimitPolicy `validate:"omitnil"`
+	MetricGroups                   []string                     `validate:"max=1,dive,min=1,max=255"`
+	AnywhereConfiguration          *anywhereConfiguration       `validate:"omitnil"`
+}
+
+type fleetOutput struct {
+	FleetId  string
+	FleetArn string
+}
+
+func updateFleetAttributes(ctx context.Context, a *allocator.Allocator, in *updateFleetAttributesInput, _ string) (*fleetOutput, error) {
+	update := allocator.UpdateFleetAttributesInput{
+		FleetID:          allocator.FleetID(*in.FleetId),
+		Name:             in.Name,
+		Description:      in.Description,
+		ProtectionPolicy: (*allocator.ProtectionPolicy)(in.NewGameSessionProtectionPolicy),
+		MetricGroups:     in.MetricGroups,
+	}
+	if in.AnywhereConfiguration != nil {
+		update.Cost = in.AnywhereConfiguration.Cost
+	}
+	if policy := in.ResourceCreationLimitPolicy; policy != nil {
+		update.GameSessionsPerCreator, update.PeriodMinutes = policy.NewGameSessionsPerCreator, policy.PolicyPeriodInMinutes
+	}
+	if err := a.UpdateFleetAttributes(ctx, update); err != nil {
+		return nil, err
+	}
+	id, arn := a.FleetName(update.FleetID)
+	return &fleetOutput{string(id), arn}, nil
+}
+
+type fleetInput struct {
+	FleetId *string `validate:"required,min=1,max=512,pattern=fleetIdOrArn"`
+}
+
+// nothing is the output of operations that have none.
+type nothing struct{}
+
+func deleteFleet(ctx context.Context, a *allocator.Allocator, in *fleetInput, _ string) (*nothing, error) {
+	return &nothing{}, a.DeleteFleet(ctx, allocator.FleetID(*in.FleetId))
+}
+
+type fleetLocationsOutput struct {
+	FleetId        string
+	FleetArn       string
+	LocationStates []locationState
+}
+
+type createFleetLocationsInput struct {
+	FleetId   *string                 `validate:"required,min=1,max=512,pattern=fleetIdOrArn"`
+	Locations []locationConfiguration `validate:"required,min=1,max=100,dive"`
+}
+
+func createFleetLocations(ctx context.Context, a *allocator.Allocator, in *createFleetLocationsInput, _ string) (*fleetLocationsOutput, error) {
+	locations := locationNames(in.Locations)
+	if err := a.CreateFleetLocations(ctx, allocator.FleetID(*in.FleetId), locations); err != nil {
+		return nil, err
+	}
+	id, arn := a.FleetName(allocator.FleetID(*in.FleetId))
+	return &fleetLocationsOutput{string(id), arn, locationStates(locations)}, nil
+}
+
+type deleteFleetLocationsInput struct {
+	FleetId   *string  `validate:"required,min=1,max=512,pattern=fleetIdOrArn"`
+	Locations []string `validate:"required,min=1,max=100,dive,min=1,max=64,pattern=location"`
+}
+
+func deleteFleetLocations(ctx context.Context, a *allocator.Allocator, in *deleteFleetLocationsInput, _ string) (*fleetLocationsOutput, error) {
+	if err := a.DeleteFleetLocations(ctx, allocator.FleetID(*in.FleetId), in.Locations); err != nil {
+		return nil, err
+	}
+	id, arn := a.FleetName(allocator.FleetID(*in.FleetId))
+	states := shapes(in.Locations, func(location string) locationState { return locationState{location, "DELETING", "DISABLED"} })
+	return &fleetLocationsOutput{string(id), arn, states}, nil
+}
+
+type describeFleetLocationAttributesInput struct {
+	FleetId   *string  `validate:"required,min=1,max=512,pattern=fleetIdOrArn"`
+	Locations []string `validate:"omitnil,min=1,max=100,dive,min=1,max=64,pattern=location"`
+	pageInput
+}
+
+type locationAttributes struct{ LocationState locationState }
+
+type describeFleetLocationAttributesOutput struct {
+	FleetId            string
+	FleetArn           string
+	LocationAttributes []locationAttributes
+	NextToken          string `json:",omitzero"`
+}
+
+func describeFleetLocationAttributes(ctx context.Context, a *allocator.Allocator, in *describeFleetLocationAttributesInput, _ string) (*describeFleetLocationAttributesOutput, error) {
+	locations, next, err := a.FleetLocations(ctx, allocator.FleetID(*in.FleetId), in.Locations, value(in.Limit), value(in.NextToken))
+	if err != nil {
+		return nil, err
+	}
+	id, arn := a.FleetName(allocator.FleetID(*in.FleetId))
+	attributes := shapes(locationStates(locations), func(state locationState) locationAttributes { return locationAttributes{state} })
+	return &describeFleetLocationAttributesOutput{string(id), arn, attributes, next}, nil
 }

@@ -49,6 +49,9 @@ func TestNullMembersAreNotSet(t *testing.T) {
 			"Name": "fleet", "ComputeType": "ANYWHERE", "Locations": []members{{"Location": location}},
 			"Tags": nil, "AnywhereConfiguration": nil, "ResourceCreationLimitPolicy": nil, "EC2InstanceType": nil, "RuntimeConfiguration": nil,
 		})
+		w.must(t, s, "ListFleets", members{"BuildId": nil, "ScriptId": nil, "Limit": nil, "NextToken": nil})
+		w.must(t, s, "DescribeFleetAttributes", members{"FleetIds": nil, "Limit": nil, "NextToken": nil})
+		w.must(t, s, "ListCompute", members{"FleetId": s.fleet, "Location": nil, "ComputeStatus": nil, "ContainerGroupDefinitionName": nil, "Limit": nil})
 	})
 }
 
@@ -66,6 +69,10 @@ func TestUnknownMembersAreIgnored(t *testing.T) {
 			"GameProperties": []members{{"Key": "mode", "Value": "duel", "Since": "2031"}},
 			"Weather":        members{"Wind": []any{1, "strong", nil, true, 2.5}},
 		})
+		r := w.must(t, s, "ListFleets", members{"pageInput": members{"Limit": -1}, "PageInput": 7, "Limit": 1})
+		if r.text("FleetIds", 0) != s.fleet {
+			t.Errorf("the fleets are %q", r.body)
+		}
 	})
 }
 
@@ -77,6 +84,7 @@ func TestMemberNamesAreCaseSensitive(t *testing.T) {
 			"GameSessionId is missing", "PlayerId is missing")
 		refused(t, w.call(t, s, "UpdateGameSession", members{"GameSessionId": game, "GameProperties": []members{{"key": "mode", "value": "duel"}}}),
 			"GameProperties[0].Key is missing", "GameProperties[0].Value is missing")
+		w.must(t, s, "ListFleets", members{"limit": -1, "LIMIT": "many", "nexttoken": 7})
 	})
 }
 
@@ -175,6 +183,9 @@ func TestValueOfTheWrongTypeIsRefusedByName(t *testing.T) {
 			{"CreateGameSession", "GameProperties", members{"Key": "mode", "Value": "duel"}},
 			{"CreateGameSession", "GameProperties", []string{"mode"}},
 			{"CreateFleet", "AnywhereConfiguration", "0.25"},
+			{"ListFleets", "Limit", "7"},
+			{"ListFleets", "NextToken", 7},
+			{"DescribeFleetAttributes", "FleetIds", "fleet-1"},
 		} {
 			if raw, ok := c.value.([]byte); ok {
 				if w.name == awsJSON.name {
@@ -247,4 +258,37 @@ func TestWrongMethodIsToldTheRightOne(t *testing.T) {
 			t.Errorf("%s %s: %d, Allow %q, %s", c.method, c.path, r.status, r.header.Get("Allow"), r.body)
 		}
 	}
+}
+
+func TestFleetsAndComputesAreNeverOfTheKindsThatBerthLacks(t *testing.T) {
+	s := newService(t)
+	eachWire(t, func(t *testing.T, w wire) {
+		for _, c := range []struct {
+			operation string
+			input     members
+			list      string
+		}{
+			{"ListFleets", members{"BuildId": "build-1"}, "FleetIds"},
+			{"ListFleets", members{"ScriptId": "script-1"}, "FleetIds"},
+			{"ListLocations", members{"Filters": []string{"AWS"}}, "Locations"},
+			{"ListCompute", members{"FleetId": s.fleet, "ContainerGroupDefinitionName": "group"}, "ComputeList"},
+			{"ListCompute", members{"FleetId": s.fleet, "ComputeStatus": "IMPAIRED"}, "ComputeList"},
+		} {
+			if r := w.must(t, s, c.operation, c.input); r.diff(members{c.list: []string{}}) != "" {
+				t.Errorf("%s with %v: %q", c.operation, c.input, r.body)
+			}
+		}
+		for _, c := range []struct {
+			operation string
+			input     members
+			list      string
+		}{
+			{"ListLocations", members{"Filters": []string{"AWS", "CUSTOM"}}, "Locations"},
+			{"ListCompute", members{"FleetId": s.fleet, "ComputeStatus": "ACTIVE"}, "ComputeList"},
+		} {
+			if list := w.must(t, s, c.operation, c.input); len(list.object(c.list, 0)) == 0 {
+				t.Errorf("%s with %v: %q", c.operation, c.input, list.body)
+			}
+		}
+	})
 }

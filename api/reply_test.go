@@ -70,6 +70,15 @@ var situations = []situation{
 		}).text("FleetAttributes", "FleetId")
 		return w.call(t, s, "CreateGameSession", members{"FleetId": empty, "MaximumPlayerSessionCount": 1})
 	}},
+	{"invalid fleet status", 400, "InvalidFleetStatusException", "1 game sessions that have not ended", func(t *testing.T, w wire) reply {
+		s := newService(t)
+		s.newGameSession(1)
+		return w.call(t, s, "DeleteFleet", members{"FleetId": s.fleet})
+	}},
+	{"limit exceeded", 400, "LimitExceededException", "would have more than 100 locations", func(t *testing.T, w wire) reply {
+		s := newService(t)
+		return w.call(t, s, "CreateFleetLocations", members{"FleetId": s.fleet, "Locations": s.listOf("CreateFleetLocations", "Locations", 100)})
+	}},
 	{"store unavailable", 500, "InternalServiceException", "the store is unavailable", func(t *testing.T, w wire) reply {
 		s := newService(t)
 		game := s.newGameSession(1)

@@ -50,9 +50,12 @@ func newService(t testing.TB) *service {
 	return s
 }
 
+// quotas let tests create as much as they like.
+var quotas = allocator.Quotas{Fleets: 1_000_000, ComputesPerFleet: 1_000_000, Locations: 1_000_000}
+
 func newHandler(t testing.TB, client redis.UniversalClient, log *slog.Logger) http.Handler {
 	t.Helper()
-	a, err := allocator.Open(context.Background(), allocator.Config{Redis: client, AutoActivate: true, Logger: log})
+	a, err := allocator.Open(context.Background(), allocator.Config{Redis: client, AutoActivate: true, Logger: log, Quotas: quotas})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +72,22 @@ func (s *service) mustCall(operation string, input members) reply {
 func (s *service) newGameSession(slots int) (id string) {
 	s.t.Helper()
 	return s.mustCall("CreateGameSession", members{"FleetId": s.fleet, "MaximumPlayerSessionCount": slots}).text("GameSession", "GameSessionId")
+}
+
+// newLocation creates a location.
+func (s *service) newLocation() (name string) {
+	s.t.Helper()
+	name = s.fresh("custom-room-")
+	s.mustCall("CreateLocation", members{"LocationName": name})
+	return name
+}
+
+// newFleet creates a fleet without computes.
+func (s *service) newFleet() (id string) {
+	s.t.Helper()
+	return s.mustCall("CreateFleet", members{
+		"Name": "other", "ComputeType": "ANYWHERE", "Locations": []members{{"Location": location}},
+	}).text("FleetAttributes", "FleetId")
 }
 
 // reserve reserves a slot and returns the player session's id.

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-playground/validator/v10"
@@ -19,6 +20,10 @@ var patterns = map[string]*regexp.Regexp{
 	"playerSessionId": regexp.MustCompile(`^psess-\S+$`),
 	"fleetIdOrArn":    regexp.MustCompile(`^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet/[a-z]*fleet-[a-zA-Z0-9\-]+$`),
 	"aliasIdOrArn":    regexp.MustCompile(`^alias-\S+$|^arn:.*:alias/alias-\S+$`),
+	"locationOrArn":   regexp.MustCompile(`^custom-[A-Za-z0-9\-]+$|^arn:.*:location/custom-\S+$`),
+	"computeOrArn":    regexp.MustCompile(`^[a-zA-Z0-9\-]+(/[a-zA-Z0-9\-]+)?$|^arn:.*:compute/[a-zA-Z0-9\-]+(/[a-zA-Z0-9\-]+)?$`),
+	"buildIdOrArn":    regexp.MustCompile(`^build-\S+|^arn:.*:build/build-\S+`),
+	"scriptIdOrArn":   regexp.MustCompile(`^script-\S+|^arn:.*:script/script-\S+`),
 	"token":           regexp.MustCompile(`^[a-zA-Z0-9-]+$`),
 	"location":        regexp.MustCompile(`^[A-Za-z0-9\-]+$`),
 	"customLocation":  regexp.MustCompile(`^custom-[A-Za-z0-9\-]+$`),
@@ -59,7 +64,7 @@ func validate(input any) error {
 }
 
 func explain(broken validator.FieldError) string {
-	_, member, _ := strings.Cut(broken.Namespace(), ".")
+	member := memberAt(broken.Namespace())
 	limit := broken.Param()
 	switch broken.Tag() {
 	case "required":
@@ -74,6 +79,18 @@ func explain(broken validator.FieldError) string {
 		return fmt.Sprintf("%s does not match the pattern %s", member, patterns[limit])
 	}
 	return fmt.Sprintf("%s breaks the constraint %s %s", member, broken.Tag(), limit)
+}
+
+// memberAt returns the path of a member from one that begins with what Go has around it: the package, the type of the input, the type
+// of a struct that is embedded in it. Those begin in lower case, members do not.
+func memberAt(path string) string {
+	for {
+		first, rest, more := strings.Cut(path, ".")
+		if !more || !unicode.IsLower(rune(first[0])) {
+			return path
+		}
+		path = rest
+	}
 }
 
 // size says how large a value is, in the unit that its limits have.

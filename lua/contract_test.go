@@ -70,8 +70,12 @@ var (
 
 // What the commands of the scripts do. A command that is in neither list is not known to be safe.
 var (
-	reading = []string{"TIME", "EXISTS", "HGET", "HMGET", "HGETALL", "HKEYS", "HEXISTS", "ZSCORE", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE"}
-	writing = []string{"SET", "DEL", "HSET", "ZADD", "ZREM", "ZREMRANGEBYSCORE"}
+	reading = []string{
+		"TIME", "EXISTS", "HGET", "HMGET", "HGETALL", "HKEYS", "HEXISTS", "SCARD", "ZSCORE", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE",
+	}
+	writing = []string{
+		"SET", "DEL", "PEXPIRE", "PEXPIREAT", "HSET", "HDEL", "SADD", "SREM", "ZADD", "ZREM", "ZREMRANGEBYSCORE",
+	}
 )
 
 // breaches lists how a script breaks the rules of this package.

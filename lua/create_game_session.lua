@@ -1,8 +1,11 @@
 -- create_game_session.lua: stores a new game session, or answers with the one that is already there.
 --
+-- It is due at once, so that a sweep sees whether its fleet is still there.
+--
 -- KEYS[1] game session                       hash
 -- KEYS[2] game sessions of its fleet         sorted set: game session ref -> creation in ms
 -- KEYS[3] ACTIVE game sessions of its fleet  sorted set: game session ref -> creation in ms
+-- KEYS[4] partition deadlines                sorted set: game session ref -> earliest deadline in ms
 -- ARGV[1] game session ref
 -- ARGV[2] digest of the parameters of the call
 -- ARGV[3..] fields of the record and their values, one after the other
@@ -28,4 +31,5 @@ end
 redis.call('HSET', KEYS[1], unpack(record))
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('ZADD', KEYS[3], now, ARGV[1])
+redis.call('ZADD', KEYS[4], now, ARGV[1])
 return {'OK', now, 0, record}

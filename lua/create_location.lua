@@ -6,9 +6,11 @@
 -- KEYS[2] locations  sorted set: location name -> creation in ms
 -- ARGV[1] location name
 -- ARGV[2] token of this call
+-- ARGV[3] how many locations there may be
 --
 -- RETURNS OK
 -- RETURNS EXISTS
+-- RETURNS LIMIT
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -18,6 +20,9 @@ if created_by == ARGV[2] then
 end
 if created_by then
   return {'EXISTS'}
+end
+if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) then
+  return {'LIMIT'}
 end
 
 redis.call('HSET', KEYS[1], 'created', now, 'created_by', ARGV[2])

@@ -12,16 +12,23 @@
 -- ARGV[3] IP address, empty for none
 -- ARGV[4] DNS name, empty for none
 -- ARGV[5] certificate path, empty for none
+-- ARGV[6] how many computes a fleet may have
 --
 -- RETURNS OK created_ms
 -- RETURNS FLEET_NOT_FOUND
 -- RETURNS LOCATION_NOT_FOUND
+-- RETURNS NOT_ACTIVE fleet_status
 -- RETURNS EXISTS
+-- RETURNS LIMIT
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-if redis.call('EXISTS', KEYS[1]) == 0 then
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status then
   return {'FLEET_NOT_FOUND'}
+end
+if status ~= 'ACTIVE' then
+  return {'NOT_ACTIVE', status}
 end
 if not redis.call('ZSCORE', KEYS[2], ARGV[2]) then
   return {'LOCATION_NOT_FOUND'}
@@ -34,6 +41,9 @@ if known[1] then
     end
   end
   return {'OK', tonumber(known[1])}
+end
+if redis.call('ZCARD', KEYS[4]) >= tonumber(ARGV[6]) then
+  return {'LIMIT'}
 end
 
 redis.call('HSET', KEYS[3], 'created', now, 'location', ARGV[2], 'ip', ARGV[3], 'dns', ARGV[4], 'certificate', ARGV[5])

@@ -22,17 +22,20 @@ import (
 const shutdownTimeout = 30 * time.Second
 
 type serveCommand struct {
-	Addr               string        `default:"127.0.0.1:8080" help:"Where to listen."`
-	Insecure           bool          `help:"Listen on an address that others can reach, although nothing asks callers who they are."`
-	Redis              string        `placeholder:"URL" help:"The store: redis:// or rediss:// for one node; redis-cluster://host:port?addr=host2:port2; redis-sentinel://host:port?master_name=name&addr=host2:port2. Without it, a store inside this process, which ends with it."`
-	ReservationTimeout time.Duration `default:"60s" help:"How long a player session may stay RESERVED."`
-	Retention          time.Duration `default:"24h" help:"How long ended player sessions stay readable."`
-	Region             string        `default:"us-east-1" help:"The region in ARNs."`
-	MaxPlayerSessions  int           `default:"200" help:"The most player sessions that a game session may have at a time."`
-	AutoActivate       *bool         `negatable:"" help:"Make game sessions of fleets without server processes ACTIVE at once, on a registered compute. The default without --redis."`
-	DrainDelay         time.Duration `default:"0s" help:"How long to go on serving after a signal to stop while /readyz says no, so that load balancers notice."`
-	Demo               bool          `help:"Create a game session with a few slots, and print commands to try it with."`
-	LogLevel           slog.Level    `default:"info" help:"What to log: debug, info, warn or error."`
+	Addr                string        `default:"127.0.0.1:8080" help:"Where to listen."`
+	Insecure            bool          `help:"Listen on an address that others can reach, although nothing asks callers who they are."`
+	Redis               string        `placeholder:"URL" help:"The store: redis:// or rediss:// for one node; redis-cluster://host:port?addr=host2:port2; redis-sentinel://host:port?master_name=name&addr=host2:port2. Without it, a store inside this process, which ends with it."`
+	ReservationTimeout  time.Duration `default:"60s" help:"How long a player session may stay RESERVED."`
+	Retention           time.Duration `default:"24h" help:"How long ended player sessions stay readable."`
+	Region              string        `default:"us-east-1" help:"The region in ARNs."`
+	MaxPlayerSessions   int           `default:"200" help:"The most player sessions that a game session may have at a time."`
+	MaxFleets           int           `default:"10" help:"The most fleets."`
+	MaxComputesPerFleet int           `default:"100" help:"The most computes in a fleet."`
+	MaxLocations        int           `default:"20" help:"The most custom locations."`
+	AutoActivate        *bool         `negatable:"" help:"Make game sessions of fleets without server processes ACTIVE at once, on a registered compute. The default without --redis."`
+	DrainDelay          time.Duration `default:"0s" help:"How long to go on serving after a signal to stop while /readyz says no, so that load balancers notice."`
+	Demo                bool          `help:"Create a game session with a few slots, and print commands to try it with."`
+	LogLevel            slog.Level    `default:"info" help:"What to log: debug, info, warn or error."`
 }
 
 // Validate refuses what cannot work before anything starts.
@@ -44,6 +47,8 @@ func (s *serveCommand) Validate() error {
 		return fmt.Errorf("--retention is %v; it must be positive", s.Retention)
 	case s.MaxPlayerSessions <= 0:
 		return fmt.Errorf("--max-player-sessions is %d; it must be positive", s.MaxPlayerSessions)
+	case min(s.MaxFleets, s.MaxComputesPerFleet, s.MaxLocations) <= 0:
+		return errors.New("a --max-… flag is zero or negative; each must be positive")
 	case s.Region == "":
 		return errors.New("--region is empty")
 	case s.DrainDelay < 0:
@@ -81,9 +86,12 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 		ReservationTimeout: s.ReservationTimeout,
 		Retention:          s.Retention,
 		MaxPlayerSessions:  s.MaxPlayerSessions,
-		AutoActivate:       s.AutoActivate == nil && (embedded || s.Demo) || s.AutoActivate != nil && *s.AutoActivate,
-		SweepOnly:          embedded,
-		Logger:             log,
+		Quotas: allocator.Quotas{
+			Fleets: s.MaxFleets, ComputesPerFleet: s.MaxComputesPerFleet, Locations: s.MaxLocations,
+		},
+		AutoActivate: s.AutoActivate == nil && (embedded || s.Demo) || s.AutoActivate != nil && *s.AutoActivate,
+		SweepOnly:    embedded,
+		Logger:       log,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
