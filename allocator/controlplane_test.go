@@ -27,7 +27,7 @@ func TestFleetIsCreatedDescribedChangedAndDeleted(t *testing.T) {
 		in := allocator.CreateFleetInput{
 			Name: "name", Description: "description", Locations: []string{"custom-a"}, ProtectionPolicy: allocator.FullProtection, Cost: "1.5",
 			CreationLimit: allocator.CreationLimit{GameSessionsPerCreator: 2, PeriodMinutes: 3}, MetricGroups: []string{"group"},
-			RetryToken: "token",
+			Tags: map[string]string{"team": "blue", "empty": ""}, RetryToken: "token",
 		}
 		fleet, err := a.CreateFleet(ctx, in)
 		if err != nil {
@@ -53,6 +53,9 @@ func TestFleetIsCreatedDescribedChangedAndDeleted(t *testing.T) {
 			if got, _, err := a.DescribeFleets(ctx, []allocator.FleetID{id}, 0, ""); err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 				t.Errorf("described by %s: %+v (%v), want %+v", id, got, err, want)
 			}
+		}
+		if got, err := a.ListTagsForResource(ctx, fleet.ARN); err != nil || !reflect.DeepEqual(got, in.Tags) {
+			t.Errorf("its tags are %v (%v), want %v", got, err, in.Tags)
 		}
 
 		name, empty, policy, seven := "new name", "", allocator.NoProtection, 7
@@ -84,14 +87,15 @@ func TestDeletingLeavesNoKeyBehind(t *testing.T) {
 		a := open(t, store)
 		ctx := context.Background()
 		before := everyKey(t, store)
+		tags := map[string]string{"team": "blue"}
 		var locations []string
 		for _, name := range []string{"custom-a", "custom-b", "custom-c"} {
-			if _, err := a.CreateLocation(ctx, allocator.CreateLocationInput{Name: name}); err != nil {
+			if _, err := a.CreateLocation(ctx, allocator.CreateLocationInput{Name: name, Tags: tags}); err != nil {
 				t.Fatal(err)
 			}
 			locations = append(locations, name)
 		}
-		fleet, err := a.CreateFleet(ctx, allocator.CreateFleetInput{Name: "fleet", Locations: locations, CreationLimit: allocator.CreationLimit{GameSessionsPerCreator: 9, PeriodMinutes: 9}})
+		fleet, err := a.CreateFleet(ctx, allocator.CreateFleetInput{Name: "fleet", Locations: locations, Tags: tags, CreationLimit: allocator.CreationLimit{GameSessionsPerCreator: 9, PeriodMinutes: 9}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,6 +139,11 @@ func TestDeletingLeavesNoKeyBehind(t *testing.T) {
 			"fleet": a.DeleteFleet(ctx, fleet.ID), "location": a.DeleteLocation(ctx, "custom-a"),
 		} {
 			wantKind(t, "deleting the "+what+" again", err, allocator.ErrNotFound)
+		}
+		for _, arn := range []string{fleet.ARN, arnHead + "location/custom-a"} {
+			_, err := a.ListTagsForResource(ctx, arn)
+			wantKind(t, "tags of "+arn, err, allocator.ErrNotFound)
+			wantKind(t, "tagging "+arn, a.TagResource(ctx, arn, tags), allocator.ErrNotFound)
 		}
 		store.Advance(retention)
 		if _, err := a.Sweep(ctx); err != nil { // the ended game sessions
@@ -334,6 +343,7 @@ func TestNamesWithColonsReachNothingElse(t *testing.T) {
 		ctx := context.Background()
 		before := everyKey(t, store)
 		wantKind(t, "deleting a part of a location", s.DeleteLocation(ctx, arnHead+"location/custom-cellar:fleets"), allocator.ErrNotFound)
+		wantKind(t, "tagging a part of a fleet", s.TagResource(ctx, arnHead+"fleet/"+string(s.fleet)+":computes", map[string]string{"a": "b"}), allocator.ErrNotFound)
 		wantSameKeys(t, before, everyKey(t, store))
 	})
 }
@@ -646,6 +656,39 @@ func TestComputes(t *testing.T) {
 	})
 }
 
+func TestTags(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		arn := arnHead + "fleet/" + string(s.fleet)
+		many := make(map[string]string)
+		for i := range 50 {
+			many[fmt.Sprintf("key-%d", i)] = fmt.Sprint(i)
+		}
+		if err := s.TagResource(ctx, arn, many); err != nil {
+			t.Fatal(err)
+		}
+		wantKind(t, "one more than 50", s.TagResource(ctx, arn, map[string]string{"key-0": "x", "other": "y"}), allocator.ErrInvalidRequest)
+		if err := s.TagResource(ctx, arn, map[string]string{"key-0": "changed"}); err != nil {
+			t.Errorf("changing one of 50: %v", err)
+		}
+		if err := s.UntagResource(ctx, arn, []string{"key-1", "never there"}); err != nil {
+			t.Error(err)
+		}
+		many["key-0"] = "changed"
+		delete(many, "key-1")
+		if got, err := s.ListTagsForResource(ctx, arn); err != nil || !reflect.DeepEqual(got, many) {
+			t.Errorf("the tags are %v (%v), want %v", got, err, many)
+		}
+		for _, arn := range []string{"", "x", arnHead + "fleet/fleet-0", arnHead + "gamesession/a/b", "arn:aws:gamelift:eu-west-1::fleet/" + string(s.fleet)} {
+			wantKind(t, "tagging "+arn, s.TagResource(ctx, arn, map[string]string{"a": "b"}), allocator.ErrNotFound)
+			wantKind(t, "untagging "+arn, s.UntagResource(ctx, arn, []string{"a"}), allocator.ErrNotFound)
+			_, err := s.ListTagsForResource(ctx, arn)
+			wantKind(t, "tags of "+arn, err, allocator.ErrNotFound)
+		}
+	})
+}
+
 func TestQuotaIsReachedAtItsEdgeAndNamesItsFlag(t *testing.T) {
 	const quota = 3
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
@@ -717,6 +760,10 @@ func TestFleetRefusesWhatMakesNoSense(t *testing.T) {
 	a := open(t, allocatortest.Miniredis(t))
 	ctx := context.Background()
 	createLocations(t, a, "custom-a")
+	many := make(map[string]string)
+	for i := range 51 {
+		many[fmt.Sprint(i)] = ""
+	}
 	for name, c := range map[string]struct {
 		in   allocator.CreateFleetInput
 		kind allocator.Kind
@@ -725,6 +772,7 @@ func TestFleetRefusesWhatMakesNoSense(t *testing.T) {
 		"no location":      {allocator.CreateFleetInput{Name: "f"}, allocator.ErrInvalidRequest},
 		"a location twice": {allocator.CreateFleetInput{Name: "f", Locations: []string{"custom-a", "custom-a"}}, allocator.ErrInvalidRequest},
 		"no such location": {allocator.CreateFleetInput{Name: "f", Locations: []string{"custom-a", "custom-b"}}, allocator.ErrNotFound},
+		"too many tags":    {allocator.CreateFleetInput{Name: "f", Locations: []string{"custom-a"}, Tags: many}, allocator.ErrInvalidRequest},
 	} {
 		_, err := a.CreateFleet(ctx, c.in)
 		wantKind(t, name, err, c.kind)

@@ -54,6 +54,7 @@ type CreateFleetInput struct {
 	Cost             string
 	CreationLimit    CreationLimit
 	MetricGroups     []string
+	Tags             map[string]string
 	RetryToken       string // as in CreatePlayerSessionInput
 }
 
@@ -73,13 +74,17 @@ func (a *Allocator) CreateFleet(ctx context.Context, in CreateFleetInput) (*Flee
 	if err := checkLocations(in.Locations); err != nil {
 		return nil, err
 	}
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
 	id := FleetID("fleet-" + a.deriveUUID("fleet", retryToken(in.RetryToken), in.Name, strings.Join(in.Locations, "\n")).String())
-	keys := []string{fleetKey(id), fleetLocationsKey(id), fleetsKey, locationsKey}
-	args := []any{string(id), a.quotas.Fleets, len(in.Locations)}
+	keys := []string{fleetKey(id), fleetLocationsKey(id), fleetsKey, locationsKey, tagsKey("fleet/" + string(id))}
+	args := []any{string(id), a.quotas.Fleets, 2 * len(in.Tags)}
 	for _, location := range in.Locations {
 		keys = append(keys, locationFleetsKey(location))
 		args = append(args, location)
 	}
+	args = append(args, tagPairs(in.Tags)...)
 	args = append(args, pairs(
 		"name", in.Name,
 		"description", in.Description,
@@ -287,7 +292,7 @@ func (a *Allocator) ListFleets(ctx context.Context, limit int, token string) ([]
 	return ids, next, err
 }
 
-// DeleteFleet deletes a fleet and its computes, once all its game sessions have ended. Those stay readable by their
+// DeleteFleet deletes a fleet, its computes and its tags, once all its game sessions have ended. Those stay readable by their
 // ids until the retention is over. It asks each of the store's partitions, in one round trip a shard.
 //
 // It fails with ErrNotFound, or with ErrInvalidFleetStatus while the fleet has game sessions that have not ended, or when another
@@ -360,7 +365,7 @@ func (a *Allocator) deleteClosedFleet(ctx context.Context, fleet FleetID, closin
 		return false, err
 	}
 	keys := []string{
-		fleetKey(fleet), fleetLocationsKey(fleet), computesKey(fleet, ""), creatorsKey(fleet), fleetsKey,
+		fleetKey(fleet), fleetLocationsKey(fleet), computesKey(fleet, ""), tagsKey("fleet/" + string(fleet)), creatorsKey(fleet), fleetsKey,
 	}
 	for _, compute := range computes.Val() {
 		keys = append(keys, computeKey(fleet, compute), computeAuthTokensKey(fleet, compute))

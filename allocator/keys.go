@@ -97,6 +97,9 @@ const (
 	fleetsKey = controlPrefix + "fleets"
 )
 
+// tagsKey: hash, tags of a resource, which is "<type>/<id>" as in its ARN.
+func tagsKey(resource string) string { return controlPrefix + "tags:" + resource }
+
 // locationFleetsKey: set, ids of the fleets that have a location.
 func locationFleetsKey(location string) string { return locationKey(location) + ":fleets" }
 

@@ -16,6 +16,7 @@ type Location struct {
 // CreateLocationInput names a new location.
 type CreateLocationInput struct {
 	Name       string // begins with "custom-"
+	Tags       map[string]string
 	RetryToken string // as in CreatePlayerSessionInput
 }
 
@@ -26,8 +27,12 @@ func (a *Allocator) CreateLocation(ctx context.Context, in CreateLocationInput) 
 	if err := checkName("LocationName", in.Name); err != nil {
 		return nil, err
 	}
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	args := append([]any{in.Name, a.shorten("location", retryToken(in.RetryToken)), a.quotas.Locations}, tagPairs(in.Tags)...)
 	reply, err := a.run(ctx, createLocationScript,
-		[]string{locationKey(in.Name), locationsKey}, in.Name, a.shorten("location", retryToken(in.RetryToken)), a.quotas.Locations)
+		[]string{locationKey(in.Name), locationsKey, tagsKey("location/" + in.Name)}, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +47,7 @@ func (a *Allocator) CreateLocation(ctx context.Context, in CreateLocationInput) 
 	return nil, createLocationScript.unexpected(reply)
 }
 
-// DeleteLocation deletes a custom location, given by its name or ARN.
+// DeleteLocation deletes a custom location, given by its name or ARN, and its tags.
 //
 // It fails with ErrNotFound, or with ErrInvalidRequest while a fleet has the location.
 func (a *Allocator) DeleteLocation(ctx context.Context, nameOrARN string) error {
@@ -51,7 +56,7 @@ func (a *Allocator) DeleteLocation(ctx context.Context, nameOrARN string) error 
 		return failure(ErrNotFound, "there is no location %s", nameOrARN)
 	}
 	reply, err := a.runDeletion(ctx, deleteLocationScript,
-		[]string{locationKey(name), locationsKey, locationFleetsKey(name)}, name)
+		[]string{locationKey(name), locationsKey, tagsKey("location/" + name), locationFleetsKey(name)}, name)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,8 @@ var (
 	registerComputeScript        = change("register_compute")
 	deregisterComputeScript      = change("deregister_compute")
 	getComputeAuthTokenScript    = change("get_compute_auth_token")
+	tagResourceScript            = change("tag_resource")
+	untagResourceScript          = change("untag_resource")
 	limitGameSessionsScript      = change("limit_game_sessions")
 	terminateGameSessionScript   = change("terminate_game_session")
 	finishGameSessionScript      = change("finish_game_session")

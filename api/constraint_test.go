@@ -182,6 +182,20 @@ GetComputeAuthToken
   R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
   R ComputeName                   string   ..1024     ^[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?$|^arn:.*:compute\/[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?
 
+TagResource
+  R ResourceARN                   string   1..1011
+  R Tags                          list     0..200
+  R Tags[0].Key                   string   1..128
+  R Tags[0].Value                 string   0..256
+
+UntagResource
+  R ResourceARN                   string   1..1011
+  R TagKeys                       list     0..200
+  - TagKeys[0]                    string   1..128
+
+ListTagsForResource
+  R ResourceARN                   string   1..1011
+
 DescribeGameSessionDetails
   - FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
   - GameSessionId                 string   1..512     [a-zA-Z0-9:/-]+
@@ -278,14 +292,14 @@ func begin(prefix string, refused ...string) sample {
 
 // beyond are the messages with which an input is refused although it breaks no constraint: because nothing goes by that
 // name, because members do not go together, or because Berth does not have what is asked for.
-var beyond = regexp.MustCompile(`^(there is no (game session|player session|fleet|alias|location) |fleet \S+ has no (location|compute) |` +
+var beyond = regexp.MustCompile(`^(there is no (game session|player session|fleet|alias|location|resource) |fleet \S+ has no (location|compute) |` +
 	`Location \S+ is not a location of |` +
 	`Locations is empty; |Location is missing; name |FleetId is missing; give |neither GameSessionId nor FleetId is given|` +
 	`(FleetId and AliasId|GameSessionId and FleetId) are both given|[02] of GameSessionId, PlayerId and PlayerSessionId are given|` +
 	`NextToken is not one that this list gave|(PlayerSession)?StatusFilter is |` +
 	`ComputeType is not ANYWHERE; |PlayerGatewayMode is (ENABLED|REQUIRED); |` +
 	`MaximumPlayerSessionCount is \d+; it must be 0 to 200 |Limit is \d+; it must be 1 to (100|20)$|` +
-	`Tags has \d+ members; Berth keeps no tags|` +
+	`Tags has 200 members; a resource may have 50 at most|\S+ would have 200 tags; it may have 50 at most|` +
 	`fleet \S+ would have more than 100 locations|` +
 	`PlayerDataMap has "alice")`)
 
@@ -347,6 +361,12 @@ func (s *service) validInput(operation string) members {
 		input := s.validInput("RegisterCompute")
 		s.mustCall("RegisterCompute", input)
 		return members{"FleetId": s.fleet, "ComputeName": input["ComputeName"]}
+	case "TagResource":
+		return members{"ResourceARN": "arn:aws:gamelift:us-east-1::fleet/" + s.newFleet(), "Tags": []any{members{"Key": "team", "Value": "red"}}}
+	case "UntagResource":
+		return members{"ResourceARN": "arn:aws:gamelift:us-east-1::fleet/" + s.newFleet(), "TagKeys": []any{"team"}}
+	case "ListTagsForResource":
+		return members{"ResourceARN": "arn:aws:gamelift:us-east-1::fleet/" + s.newFleet()}
 	case "DescribeGameSessionDetails":
 		return members{"FleetId": s.fleet}
 	case "TerminateGameSession":
@@ -376,6 +396,8 @@ func (s *service) listOf(operation, path string, n int) []any {
 			list[i] = []string{"CUSTOM", "AWS"}[i%2]
 		case "FleetIds":
 			list[i] = s.fleet
+		case "TagKeys":
+			list[i] = fmt.Sprint("name-", i)
 		default:
 			s.t.Fatalf("no value for %s of %s", path, operation)
 		}
@@ -564,6 +586,36 @@ func dataOf(players int) map[string]string {
 	return data
 }
 
+func tagsOf(n int) []property {
+	tags := make([]property, n)
+	for i := range tags {
+		tags[i] = property{fmt.Sprint("key", i), "value"}
+	}
+	return tags
+}
+
+func TestResourceKeepsFiftyTags(t *testing.T) {
+	s := newService(t)
+	eachWire(t, func(t *testing.T, w wire) {
+		for operation, arnAt := range map[string][]any{
+			"CreateFleet": {"FleetAttributes", "FleetArn"}, "CreateLocation": {"Location", "LocationArn"},
+		} {
+			arn := w.must(t, s, operation, s.validInput(operation).with("Tags", tagsOf(50))).text(arnAt...)
+			list := w.must(t, s, "ListTagsForResource", members{"ResourceARN": arn})
+			if tags, err := w.list(list.at("Tags")); err != nil || len(tags) != 50 || list.text("Tags", 0, "Value") != "value" {
+				t.Errorf("%s has the tags %q (error: %v)", arn, list.body, err)
+			}
+			refused(t, w.call(t, s, "TagResource", members{"ResourceARN": arn, "Tags": []property{{"other", ""}}}), "would have 51 tags; it may have 50 at most")
+			w.must(t, s, "UntagResource", members{"ResourceARN": arn, "TagKeys": []string{"key0", "unheard-of"}})
+			w.must(t, s, "TagResource", members{"ResourceARN": arn, "Tags": []property{{"other", ""}, {"key1", "changed"}}})
+			list = w.must(t, s, "ListTagsForResource", members{"ResourceARN": arn})
+			if list.text("Tags", 0, "Key") != "key1" || list.text("Tags", 0, "Value") != "changed" {
+				t.Errorf("%s has the tags %q", arn, list.body)
+			}
+		}
+	})
+}
+
 func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 	s := newService(t)
 	eachWire(t, func(t *testing.T, w wire) {
@@ -586,8 +638,9 @@ func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 			{"CreateFleet", "ComputeType", "EC2", "ComputeType is not ANYWHERE"},
 			{"CreateFleet", "PlayerGatewayMode", "REQUIRED", "PlayerGatewayMode is REQUIRED"},
 			{"CreateFleet", "Locations", nil, "Locations is empty"},
-			{"CreateFleet", "Tags", []property{{"team", "red"}}, "Berth keeps no tags"},
-			{"CreateLocation", "Tags", []property{{"team", "red"}}, "Berth keeps no tags"},
+			{"CreateFleet", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
+			{"CreateLocation", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
+			{"TagResource", "Tags", tagsOf(51), "would have 51 tags; it may have 50 at most"},
 			{"DescribeGameSessionDetails", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			{"ListFleets", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			{"ListCompute", "Limit", 101, "Limit is 101; it must be 1 to 100"},

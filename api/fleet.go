@@ -7,19 +7,6 @@ import (
 	"github.com/berthgg/berth/allocator"
 )
 
-type tag struct {
-	Key   *string `validate:"required,min=1,max=128"`
-	Value *string `validate:"required,max=256"`
-}
-
-// refuseTags fails when there are tags: Berth keeps none, and drops nothing silently.
-func refuseTags(tags []tag) error {
-	if len(tags) > 0 {
-		return invalid("Tags has %d members; Berth keeps no tags, leave them out", len(tags))
-	}
-	return nil
-}
-
 type createFleetInput struct {
 	Name                           *string                      `validate:"required,min=1,max=1024"`
 	Description                    *string                      `validate:"omitnil,min=1,max=1024"`
@@ -97,14 +84,12 @@ func createFleet(ctx context.Context, a *allocator.Allocator, in *createFleetInp
 	if err := in.refuseManaged(); err != nil {
 		return nil, err
 	}
-	if err := refuseTags(in.Tags); err != nil {
-		return nil, err
-	}
 	create := allocator.CreateFleetInput{
 		Name:             *in.Name,
 		Description:      value(in.Description),
 		ProtectionPolicy: allocator.ProtectionPolicy(value(in.NewGameSessionProtectionPolicy)),
 		MetricGroups:     in.MetricGroups,
+		Tags:             tagsOf(in.Tags),
 		RetryToken:       retryToken,
 	}
 	create.Locations = locationNames(in.Locations)

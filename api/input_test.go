@@ -85,6 +85,7 @@ func TestMemberNamesAreCaseSensitive(t *testing.T) {
 		refused(t, w.call(t, s, "UpdateGameSession", members{"GameSessionId": game, "GameProperties": []members{{"key": "mode", "value": "duel"}}}),
 			"GameProperties[0].Key is missing", "GameProperties[0].Value is missing")
 		w.must(t, s, "ListFleets", members{"limit": -1, "LIMIT": "many", "nexttoken": 7})
+		refused(t, w.call(t, s, "TagResource", members{"ResourceArn": "arn", "tags": []any{}}), "ResourceARN is missing", "Tags is missing")
 	})
 }
 
@@ -186,6 +187,7 @@ func TestValueOfTheWrongTypeIsRefusedByName(t *testing.T) {
 			{"ListFleets", "Limit", "7"},
 			{"ListFleets", "NextToken", 7},
 			{"DescribeFleetAttributes", "FleetIds", "fleet-1"},
+			{"TagResource", "Tags", members{"team": "red"}},
 		} {
 			if raw, ok := c.value.([]byte); ok {
 				if w.name == awsJSON.name {

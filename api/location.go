@@ -21,10 +21,9 @@ type createLocationInput struct {
 type createLocationOutput struct{ Location locationModel }
 
 func createLocation(ctx context.Context, a *allocator.Allocator, in *createLocationInput, retryToken string) (*createLocationOutput, error) {
-	if err := refuseTags(in.Tags); err != nil {
-		return nil, err
-	}
-	location, err := a.CreateLocation(ctx, allocator.CreateLocationInput{Name: *in.LocationName, RetryToken: retryToken})
+	location, err := a.CreateLocation(ctx, allocator.CreateLocationInput{
+		Name: *in.LocationName, Tags: tagsOf(in.Tags), RetryToken: retryToken,
+	})
 	if err != nil {
 		return nil, err
 	}

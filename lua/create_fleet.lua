@@ -4,18 +4,20 @@
 -- KEYS[2] its locations  sorted set: location name -> creation in ms
 -- KEYS[3] fleets         sorted set: fleet id -> creation in ms
 -- KEYS[4] locations      sorted set: location name -> creation in ms
--- KEYS[5..] the fleets of each location  set: fleet id
+-- KEYS[5] its tags       hash
+-- KEYS[6..] the fleets of each location  set: fleet id
 -- ARGV[1] fleet id
 -- ARGV[2] how many fleets there may be
--- ARGV[3] how many locations follow
--- ARGV[4..] the locations in the order of KEYS, then fields of the record and their values
+-- ARGV[3] how many tags and values follow the locations
+-- ARGV[4..] the locations in the order of KEYS, tags and their values, fields of the record and their values
 --
 -- RETURNS OK {record}
 -- RETURNS LOCATION_NOT_FOUND location
 -- RETURNS LIMIT
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local last_location = 3 + tonumber(ARGV[3])
+local last_location = #KEYS - 2
+local last_tag = last_location + tonumber(ARGV[3])
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return {'OK', redis.call('HGETALL', KEYS[1])}
@@ -30,13 +32,16 @@ for i = 4, last_location do
 end
 
 local record = {'created', string.format('%.0f', now), 'status', 'ACTIVE'}
-for i = last_location + 1, #ARGV do
+for i = last_tag + 1, #ARGV do
   record[#record + 1] = ARGV[i]
 end
 redis.call('HSET', KEYS[1], unpack(record))
 for i = 4, last_location do
   redis.call('ZADD', KEYS[2], now, ARGV[i])
-  redis.call('SADD', KEYS[i + 1], ARGV[1])
+  redis.call('SADD', KEYS[i + 2], ARGV[1])
+end
+if last_tag > last_location then
+  redis.call('HSET', KEYS[5], unpack(ARGV, last_location + 1, last_tag))
 end
 redis.call('ZADD', KEYS[3], now, ARGV[1])
 return {'OK', record}

@@ -4,9 +4,11 @@
 --
 -- KEYS[1] location   hash
 -- KEYS[2] locations  sorted set: location name -> creation in ms
+-- KEYS[3] its tags   hash
 -- ARGV[1] location name
 -- ARGV[2] token of this call
 -- ARGV[3] how many locations there may be
+-- ARGV[4..] tags and their values, one after the other
 --
 -- RETURNS OK
 -- RETURNS EXISTS
@@ -27,4 +29,7 @@ end
 
 redis.call('HSET', KEYS[1], 'created', now, 'created_by', ARGV[2])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
+if #ARGV > 3 then
+  redis.call('HSET', KEYS[3], unpack(ARGV, 4))
+end
 return {'OK'}
