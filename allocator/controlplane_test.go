@@ -108,6 +108,10 @@ func TestDeletingLeavesNoKeyBehind(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		alias, err := a.CreateAlias(ctx, allocator.CreateAliasInput{Name: "alias", RoutingStrategy: allocator.RoutingStrategy{Type: allocator.RoutingSimple, FleetID: fleet.ID}, Tags: tags})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for i := range 5 {
 			game, err := a.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: fleet.ID, MaximumPlayerSessionCount: 1, CreatorID: player(i)})
 			if err != nil {
@@ -121,7 +125,7 @@ func TestDeletingLeavesNoKeyBehind(t *testing.T) {
 			wantKind(t, "deleting a location in use", a.DeleteLocation(ctx, location), allocator.ErrInvalidRequest)
 		}
 		for what, err := range map[string]error{
-			"fleet": a.DeleteFleet(ctx, fleet.ID),
+			"alias": a.DeleteAlias(ctx, allocator.AliasID(alias.ARN)), "fleet": a.DeleteFleet(ctx, fleet.ID),
 		} {
 			if err != nil {
 				t.Errorf("deleting the %s: %v", what, err)
@@ -136,11 +140,11 @@ func TestDeletingLeavesNoKeyBehind(t *testing.T) {
 			}
 		}
 		for what, err := range map[string]error{
-			"fleet": a.DeleteFleet(ctx, fleet.ID), "location": a.DeleteLocation(ctx, "custom-a"),
+			"alias": a.DeleteAlias(ctx, alias.ID), "fleet": a.DeleteFleet(ctx, fleet.ID), "location": a.DeleteLocation(ctx, "custom-a"),
 		} {
 			wantKind(t, "deleting the "+what+" again", err, allocator.ErrNotFound)
 		}
-		for _, arn := range []string{fleet.ARN, arnHead + "location/custom-a"} {
+		for _, arn := range []string{alias.ARN, fleet.ARN, arnHead + "location/custom-a"} {
 			_, err := a.ListTagsForResource(ctx, arn)
 			wantKind(t, "tags of "+arn, err, allocator.ErrNotFound)
 			wantKind(t, "tagging "+arn, a.TagResource(ctx, arn, tags), allocator.ErrNotFound)
@@ -312,11 +316,14 @@ func TestDeletionWhoseAnswerWasLostSucceeds(t *testing.T) {
 		}
 	}
 	must(nil, s.CreateFleetLocations(ctx, s.fleet, []string{"custom-barn"}))
+	alias, err := s.CreateAlias(ctx, allocator.CreateAliasInput{Name: "alias", RoutingStrategy: allocator.RoutingStrategy{Type: allocator.RoutingTerminal, Message: "gone"}})
+	must(alias, err)
 	must(s.RegisterCompute(ctx, allocator.RegisterComputeInput{FleetID: s.fleet, Name: "crate", Location: "custom-cellar", IPAddress: "192.0.2.1"}))
 	for _, c := range []struct {
 		name, script string
 		call         func(*allocator.Allocator) error
 	}{
+		{"DeleteAlias", "delete_alias", func(a *allocator.Allocator) error { return a.DeleteAlias(ctx, alias.ID) }},
 		{"DeregisterCompute", "deregister_compute", func(a *allocator.Allocator) error { return a.DeregisterCompute(ctx, s.fleet, "crate") }},
 		{"DeleteFleetLocations", "delete_fleet_locations", func(a *allocator.Allocator) error {
 			return a.DeleteFleetLocations(ctx, s.fleet, []string{"custom-barn"})
@@ -656,6 +663,99 @@ func TestComputes(t *testing.T) {
 	})
 }
 
+func TestAliases(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		in := allocator.CreateAliasInput{Name: "live", Description: "d", RoutingStrategy: allocator.RoutingStrategy{Type: allocator.RoutingSimple, FleetID: allocator.FleetID(arnHead + "fleet/" + string(s.fleet))}, RetryToken: "token"}
+		alias, err := s.CreateAlias(ctx, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if alias.RoutingStrategy.FleetID != s.fleet || !alias.CreationTime.Equal(store.Now()) || !alias.LastUpdatedTime.Equal(store.Now()) || alias.ARN != arnHead+"alias/"+string(alias.ID) {
+			t.Errorf("created: %+v", alias)
+		}
+		created := store.Now()
+		store.Advance(time.Second)
+		if again, err := s.CreateAlias(ctx, in); err != nil || !reflect.DeepEqual(again, alias) {
+			t.Errorf("created again with its retry token: %+v (%v), want %+v", again, err, alias)
+		}
+		game := s.newGameSession(9)
+		throughAlias := allocator.GameSessionID(strings.Replace(string(game), string(s.fleet), string(alias.ID), 1))
+		for _, id := range []allocator.AliasID{alias.ID, allocator.AliasID(alias.ARN)} {
+			if got, err := s.DescribeAlias(ctx, id); err != nil || !reflect.DeepEqual(got, alias) {
+				t.Errorf("described by %s: %+v (%v), want %+v", id, got, err, alias)
+			}
+			if got, err := s.ResolveAlias(ctx, id); err != nil || got != s.fleet {
+				t.Errorf("resolved by %s: %s (%v), want %s", id, got, err, s.fleet)
+			}
+			if got, err := s.DescribeGameSessions(ctx, allocator.DescribeGameSessionsInput{AliasID: id}); err != nil || len(got.GameSessions) == 0 {
+				t.Errorf("game sessions by %s: %v", id, err)
+			}
+			if got, err := s.CreateGameSession(ctx, allocator.CreateGameSessionInput{AliasID: id, MaximumPlayerSessionCount: 1}); err != nil || got.FleetID != s.fleet {
+				t.Errorf("a game session by %s: %+v, %v", id, got, err)
+			}
+		}
+		if p := s.reserve(throughAlias, "player"); p.GameSessionID != game {
+			t.Errorf("reserved through the alias in %s, want %s", p.GameSessionID, game)
+		}
+		if p, err := s.CreatePlayerSessions(ctx, allocator.CreatePlayerSessionsInput{GameSessionID: throughAlias, PlayerIDs: []string{"a", "b"}}); err != nil || p[0].GameSessionID != game {
+			t.Errorf("two reserved through the alias: %v, %v", p, err)
+		}
+
+		name := "renamed"
+		changed, err := s.UpdateAlias(ctx, allocator.UpdateAliasInput{AliasID: allocator.AliasID(alias.ARN), Name: &name, RoutingStrategy: &allocator.RoutingStrategy{Type: allocator.RoutingTerminal, Message: "gone fishing"}})
+		if err != nil || changed.Name != name || changed.Description != "d" || changed.RoutingStrategy.FleetID != "" || !changed.CreationTime.Equal(created) || !changed.LastUpdatedTime.Equal(store.Now()) {
+			t.Errorf("changed: %+v, %v", changed, err)
+		}
+		wantTerminal := func(what string, err error) {
+			t.Helper()
+			wantKind(t, what, err, allocator.ErrTerminalRoutingStrategy)
+			if err != nil && !strings.Contains(err.Error(), "gone fishing") {
+				t.Errorf("%s: the message is %q, want that of the alias", what, err)
+			}
+		}
+		_, err = s.ResolveAlias(ctx, alias.ID)
+		wantTerminal("resolving", err)
+		_, err = s.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{GameSessionID: throughAlias, PlayerID: "p"})
+		wantTerminal("reserving", err)
+		_, err = s.CreatePlayerSessions(ctx, allocator.CreatePlayerSessionsInput{GameSessionID: throughAlias, PlayerIDs: []string{"p"}})
+		wantTerminal("reserving for a group", err)
+		_, err = s.CreateGameSession(ctx, allocator.CreateGameSessionInput{AliasID: alias.ID, MaximumPlayerSessionCount: 1})
+		wantTerminal("creating a game session", err)
+		_, err = s.DescribeGameSessions(ctx, allocator.DescribeGameSessionsInput{AliasID: alias.ID})
+		wantTerminal("reading game sessions", err)
+
+		simple := func(fleet allocator.FleetID, message string) allocator.RoutingStrategy {
+			return allocator.RoutingStrategy{Type: allocator.RoutingSimple, FleetID: fleet, Message: message}
+		}
+		for what, strategy := range map[string]allocator.RoutingStrategy{
+			"no type":               {FleetID: s.fleet},
+			"no fleet":              simple("", ""),
+			"SIMPLE with a message": simple(s.fleet, "hello"),
+			"no such fleet":         simple("fleet-0", ""),
+			"no message":            {Type: allocator.RoutingTerminal},
+			"TERMINAL with a fleet": {Type: allocator.RoutingTerminal, FleetID: s.fleet, Message: "hello"},
+		} {
+			_, err := s.CreateAlias(ctx, allocator.CreateAliasInput{Name: "n", RoutingStrategy: strategy})
+			wantKind(t, "creating with "+what, err, allocator.ErrInvalidRequest)
+			_, err = s.UpdateAlias(ctx, allocator.UpdateAliasInput{AliasID: alias.ID, RoutingStrategy: &strategy})
+			wantKind(t, "changing to "+what, err, allocator.ErrInvalidRequest)
+		}
+		blank := " "
+		_, err = s.CreateAlias(ctx, allocator.CreateAliasInput{Name: blank, RoutingStrategy: simple(s.fleet, "")})
+		wantKind(t, "a blank name", err, allocator.ErrInvalidRequest)
+		_, err = s.UpdateAlias(ctx, allocator.UpdateAliasInput{AliasID: alias.ID, Name: &blank})
+		wantKind(t, "a blank new name", err, allocator.ErrInvalidRequest)
+		_, err = s.UpdateAlias(ctx, allocator.UpdateAliasInput{AliasID: "alias-0", Name: &name})
+		wantKind(t, "changing none", err, allocator.ErrNotFound)
+		_, err = s.DescribeAlias(ctx, "alias-0")
+		wantKind(t, "reading none", err, allocator.ErrNotFound)
+		_, err = s.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{GameSessionID: arnHead + "gamesession/alias-0/g", PlayerID: "p"})
+		wantKind(t, "reserving through none", err, allocator.ErrNotFound)
+	})
+}
+
 func TestTags(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
@@ -693,11 +793,13 @@ func TestQuotaIsReachedAtItsEdgeAndNamesItsFlag(t *testing.T) {
 	const quota = 3
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		a := open(t, store, func(c *allocator.Config) {
-			c.Quotas = allocator.Quotas{Fleets: quota, ComputesPerFleet: quota, Locations: quota}
+			c.Quotas = allocator.Quotas{Aliases: quota, Fleets: quota, ComputesPerFleet: quota, Locations: quota}
 		})
 		ctx := context.Background()
 		var fleets []allocator.FleetID
+		var aliases []allocator.AliasID
 		location := func(i int) string { return fmt.Sprintf("custom-%d", i) }
+		terminal := allocator.RoutingStrategy{Type: allocator.RoutingTerminal, Message: "m"}
 		for _, c := range []struct {
 			what, flag     string
 			create, remove func(i int) error
@@ -717,6 +819,13 @@ func TestQuotaIsReachedAtItsEdgeAndNamesItsFlag(t *testing.T) {
 				_, err := a.RegisterCompute(ctx, allocator.RegisterComputeInput{FleetID: fleets[1], Name: fmt.Sprint(i), Location: location(1), IPAddress: "192.0.2.1"})
 				return err
 			}, func(i int) error { return a.DeregisterCompute(ctx, fleets[1], fmt.Sprint(i)) }},
+			{"alias", "--max-aliases", func(int) error {
+				alias, err := a.CreateAlias(ctx, allocator.CreateAliasInput{Name: "a", RoutingStrategy: terminal})
+				if err == nil {
+					aliases = append(aliases, alias.ID)
+				}
+				return err
+			}, func(int) error { return a.DeleteAlias(ctx, aliases[0]) }},
 		} {
 			for i := range quota {
 				if err := c.create(i); err != nil {

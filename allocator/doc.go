@@ -11,7 +11,7 @@
 //	   ├──── reservation timeout ────► TIMEDOUT                             │
 //	   └──── the game session ends ─────────────────────────────────────────┘
 //
-// Around the slots there is what makes game sessions: fleets with locations and computes.
+// Around the slots there is what finds and makes game sessions: fleets with locations and computes, and aliases that lead to fleets.
 //
 // # Invariants
 //
@@ -27,8 +27,8 @@
 //     than that in the deadlines of its partition. No other player session has a deadline there.
 //  7. A call repeated with its retry token, within the retention, changes nothing a second time, and is answered with what the
 //     first one made, as it stands by then.
-//  8. Nothing is left of a player session or game session whose retention is over, nor of a fleet, location or compute that
-//     was deleted, except that game sessions stay readable by their ids for their retention.
+//  8. Nothing is left of a player session or game session whose retention is over, nor of a fleet, location, compute or alias
+//     that was deleted, except that game sessions stay readable by their ids for their retention.
 //  9. A game session that is TERMINATED holds no slot and admits nobody, and its status is final.
 //  10. A fleet is deleted only when all its game sessions have ended.
 //

@@ -30,6 +30,7 @@ const (
 	ErrInvalidFleetStatus          Kind = "invalid fleet status"
 	ErrFleetCapacityExceeded       Kind = "fleet capacity exceeded"
 	ErrLimitExceeded               Kind = "limit exceeded"
+	ErrTerminalRoutingStrategy     Kind = "terminal routing strategy"
 	ErrStoreUnavailable            Kind = "store unavailable"
 	ErrOutcomeUnknown              Kind = "outcome unknown"
 	ErrInternal                    Kind = "internal"

@@ -444,24 +444,3 @@ func countText(n int) string {
 	}
 	return strconv.Itoa(n)
 }
-
-// readNamed reads the records of names of the control plane, in their order, leaving out those that are gone. It costs one
-// command each, in one round trip.
-func readNamed[T any](ctx context.Context, a *Allocator, names []ref, key func(string) string, build func(string, record) T) ([]T, error) {
-	cmds := make([]*redis.MapStringStringCmd, len(names))
-	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for i, name := range names {
-			cmds[i] = pipe.HGetAll(ctx, key(name.text))
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	var all []T
-	for i, name := range names {
-		if stored := cmds[i].Val(); len(stored) > 0 {
-			all = append(all, build(name.text, stored))
-		}
-	}
-	return all, nil
-}

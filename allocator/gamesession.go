@@ -85,7 +85,8 @@ const (
 
 // CreateGameSessionInput says what game session to create.
 type CreateGameSessionInput struct {
-	FleetID                   FleetID // id or ARN
+	FleetID                   FleetID // id or ARN; this or AliasID
+	AliasID                   AliasID // id or ARN
 	Location                  string  // one of the fleet's; empty: any
 	MaximumPlayerSessionCount int
 	Name                      string
@@ -101,7 +102,7 @@ type CreateGameSessionInput struct {
 // CreateGameSession creates a game session on a compute of the fleet. With a GameSessionID or IdempotencyToken that is
 // there already, made with the same parameters, it answers with that game session as it is now.
 //
-// It fails with ErrInvalidRequest, ErrNotFound (the fleet), ErrInvalidFleetStatus,
+// It fails with ErrInvalidRequest, ErrNotFound (the fleet or alias), ErrTerminalRoutingStrategy, ErrInvalidFleetStatus,
 // ErrFleetCapacityExceeded when nothing can host the game session, ErrLimitExceeded when its creator has created as many in the
 // period as the fleet allows, or ErrIdempotentParameterMismatch when the id is there with other parameters.
 func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionInput) (*GameSession, error) {
@@ -111,7 +112,10 @@ func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionI
 	if len(in.GameProperties) > maxGameProperties {
 		return nil, failure(ErrInvalidRequest, "GameProperties has %d members; give %d at most", len(in.GameProperties), maxGameProperties)
 	}
-	fleet := a.fleetID(in.FleetID)
+	fleet, err := a.resolve(ctx, in.FleetID, in.AliasID)
+	if err != nil {
+		return nil, err
+	}
 	id := cmp.Or(in.GameSessionID, in.IdempotencyToken)
 	if id == "" {
 		id = "gsess-" + a.deriveUUID("game session", retryToken(in.RetryToken), string(fleet), in.Location).String()
@@ -341,6 +345,7 @@ func (a *Allocator) UpdateGameSession(ctx context.Context, in UpdateGameSessionI
 type DescribeGameSessionsInput struct {
 	GameSessionID GameSessionID // this one; the other members play no part
 	FleetID       FleetID       // all of a fleet; id or ARN
+	AliasID       AliasID       // all of the fleet to which an alias leads; id or ARN
 	Location      string        // of the fleet, those at this location
 	StatusFilter  GameSessionStatus
 	Limit         int // how many at most, up to 100; 0 is 50
@@ -356,21 +361,22 @@ type DescribeGameSessionsOutput struct {
 // DescribeGameSessions reads game sessions. By fleet a page asks each of the store's partitions, in one round trip a shard,
 // and again for each hundred game sessions that the filters pass over.
 //
-// It fails with ErrInvalidRequest or ErrNotFound (the game session or the fleet).
+// It fails with ErrInvalidRequest, ErrNotFound (the game session, fleet or alias) or ErrTerminalRoutingStrategy.
 func (a *Allocator) DescribeGameSessions(ctx context.Context, in DescribeGameSessionsInput) (*DescribeGameSessionsOutput, error) {
-	switch {
-	case in.GameSessionID != "" && in.FleetID != "":
-		return nil, failure(ErrInvalidRequest, "GameSessionId and FleetId are both given; give one")
-	case in.GameSessionID != "":
+	if in.GameSessionID != "" {
+		if in.FleetID != "" || in.AliasID != "" {
+			return nil, failure(ErrInvalidRequest, "GameSessionId is given with FleetId or AliasId; give one")
+		}
 		return a.describeGameSession(ctx, in.GameSessionID)
-	case in.FleetID == "":
-		return nil, failure(ErrInvalidRequest, "neither GameSessionId nor FleetId is given; give one")
 	}
 	statuses := []GameSessionStatus{"", GameSessionActive, GameSessionActivating, GameSessionTerminating, GameSessionTerminated, GameSessionError}
 	if !slices.Contains(statuses, in.StatusFilter) {
 		return nil, failure(ErrInvalidRequest, "StatusFilter is %q; it must be ACTIVE, ACTIVATING, TERMINATING, TERMINATED or ERROR", in.StatusFilter)
 	}
-	fleet := a.fleetID(in.FleetID)
+	fleet, err := a.resolve(ctx, in.FleetID, in.AliasID)
+	if err != nil {
+		return nil, err
+	}
 	if exists, err := a.exists(ctx, fleetKey(fleet)); err != nil || !exists {
 		return nil, cmp.Or(err, fleetNotFound(fleet))
 	}

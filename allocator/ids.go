@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -85,6 +86,20 @@ func (a *Allocator) splitGameSessionID(id GameSessionID) (fleet, name string, ok
 	}
 	fleet, name, ok = strings.Cut(resource, "/")
 	return fleet, name, ok && fleet != "" && name != "" && !strings.Contains(name, "/")
+}
+
+// throughAlias returns the id of the game session that is meant when the fleet in the id is an alias: that of the fleet to
+// which the alias leads. It costs nothing when there is no alias.
+func (a *Allocator) throughAlias(ctx context.Context, id GameSessionID) (GameSessionID, error) {
+	fleet, name, ok := a.splitGameSessionID(id)
+	if !ok || !strings.HasPrefix(fleet, aliasIDPrefix) {
+		return id, nil
+	}
+	resolved, err := a.ResolveAlias(ctx, AliasID(fleet))
+	if err != nil {
+		return "", err
+	}
+	return a.gameSessionID(resolved, name), nil
 }
 
 func gameSessionRefOf(fleet FleetID, id string) ref {

@@ -95,10 +95,15 @@ const (
 	locationsKey = controlPrefix + "locations"
 	// fleetsKey: sorted set, fleet id -> creation in ms.
 	fleetsKey = controlPrefix + "fleets"
+	// aliasesKey: sorted set, alias id -> creation in ms.
+	aliasesKey = controlPrefix + "aliases"
 )
 
 // tagsKey: hash, tags of a resource, which is "<type>/<id>" as in its ARN.
 func tagsKey(resource string) string { return controlPrefix + "tags:" + resource }
+
+// aliasKey: hash, an alias's record.
+func aliasKey(id AliasID) string { return controlPrefix + "alias:" + string(id) }
 
 // locationFleetsKey: set, ids of the fleets that have a location.
 func locationFleetsKey(location string) string { return locationKey(location) + ":fleets" }

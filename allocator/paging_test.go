@@ -40,12 +40,26 @@ func lists(t testing.TB, s scene) []list {
 	must(err)
 	roaming, err := s.CreateFleet(ctx, allocator.CreateFleetInput{Name: "roaming", Locations: []string{"custom-cellar"}})
 	must(err)
+	terminal := allocator.RoutingStrategy{Type: allocator.RoutingTerminal, Message: "m"}
 	createFleet := func(int) string {
 		fleet, err := s.CreateFleet(ctx, allocator.CreateFleetInput{Name: "f", Locations: []string{"custom-cellar"}})
 		must(err)
 		return string(fleet.ID)
 	}
 	deleteFleet := func(name string) { must(s.DeleteFleet(ctx, allocator.FleetID(name))) }
+	describeAliases := func(filter allocator.ListAliasesInput) func(int, string) ([]string, string, error) {
+		return func(limit int, token string) ([]string, string, error) {
+			filter.Limit, filter.NextToken = limit, token
+			all, next, err := s.ListAliases(ctx, filter)
+			return namesOf(all, func(a allocator.Alias) string { return string(a.ID) }), next, err
+		}
+	}
+	createAlias := func(i int) string {
+		alias, err := s.CreateAlias(ctx, allocator.CreateAliasInput{Name: []string{"even", "odd"}[i%2], RoutingStrategy: terminal})
+		must(err)
+		return string(alias.ID)
+	}
+	deleteAlias := func(name string) { must(s.DeleteAlias(ctx, allocator.AliasID(name))) }
 	describeGames := func(in allocator.DescribeGameSessionsInput) func(int, string) ([]string, string, error) {
 		return func(limit int, token string) ([]string, string, error) {
 			in.Limit, in.NextToken = limit, token
@@ -112,6 +126,8 @@ func lists(t testing.TB, s scene) []list {
 			must(s.CreateFleetLocations(ctx, roaming.ID, []string{name}))
 			return name
 		}, func(name string) { must(s.DeleteFleetLocations(ctx, roaming.ID, []string{name})) }, 80},
+		{"ListAliases", 100, describeAliases(allocator.ListAliasesInput{}), createAlias, deleteAlias, 0},
+		{"ListAliases of one type", 100, describeAliases(allocator.ListAliasesInput{RoutingStrategyType: allocator.RoutingTerminal}), createAlias, deleteAlias, 0},
 		{"DescribeGameSessions", 100, describeGames(allocator.DescribeGameSessionsInput{FleetID: hosting.ID}), createGame, nil, 0},
 		{"DescribeGameSessions, ACTIVE", 100, describeGames(allocator.DescribeGameSessionsInput{FleetID: hosting.ID, StatusFilter: allocator.GameSessionActive}), createGame, endGame, 0},
 		{"DescribePlayerSessions of a game session", 100, describePlayers(allocator.DescribePlayerSessionsInput{GameSessionID: game}), reserve, nil, 0},
@@ -129,7 +145,7 @@ func namesOf[T any](all []T, name func(T) string) (names []string) {
 
 // generous raises the quotas beyond what the lists below take.
 func generous(c *allocator.Config) {
-	c.Quotas = allocator.Quotas{Fleets: 5000, ComputesPerFleet: 5000, Locations: 5000}
+	c.Quotas = allocator.Quotas{Aliases: 5000, Fleets: 5000, ComputesPerFleet: 5000, Locations: 5000}
 	c.MaxPlayerSessions = 10_000
 }
 

@@ -54,10 +54,17 @@ type CreatePlayerSessionInput struct {
 // reservation timeout passes. It needs a game session that is ACTIVE and accepts all. A player may reserve any number of
 // slots.
 //
-// It fails with ErrInvalidRequest, ErrNotFound (the game session), ErrInvalidGameSessionStatus or ErrGameSessionFull.
+// The fleet in the game session's id may be an alias.
+//
+// It fails with ErrInvalidRequest, ErrNotFound (the game session or alias), ErrTerminalRoutingStrategy,
+// ErrInvalidGameSessionStatus or ErrGameSessionFull.
 func (a *Allocator) CreatePlayerSession(ctx context.Context, in CreatePlayerSessionInput) (*PlayerSession, error) {
 	if in.PlayerID == "" {
 		return nil, failure(ErrInvalidRequest, "PlayerId is empty; give the id of the player")
+	}
+	var err error
+	if in.GameSessionID, err = a.throughAlias(ctx, in.GameSessionID); err != nil {
+		return nil, err
 	}
 	game, ok := a.gameSessionRef(in.GameSessionID)
 	if !ok {
@@ -88,7 +95,11 @@ type CreatePlayerSessionsInput struct {
 // CreatePlayerSessions reserves a slot for each player, or for none of them when there is not room for all. The rules
 // and errors are those of CreatePlayerSession.
 func (a *Allocator) CreatePlayerSessions(ctx context.Context, in CreatePlayerSessionsInput) ([]PlayerSession, error) {
-	if err := in.validate(); err != nil {
+	err := in.validate()
+	if err == nil {
+		in.GameSessionID, err = a.throughAlias(ctx, in.GameSessionID)
+	}
+	if err != nil {
 		return nil, err
 	}
 	game, ok := a.gameSessionRef(in.GameSessionID)

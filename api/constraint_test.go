@@ -182,6 +182,41 @@ GetComputeAuthToken
   R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
   R ComputeName                   string   ..1024     ^[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?$|^arn:.*:compute\/[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?
 
+CreateAlias
+  R Name                          string   1..1024    .*\S.*
+  - Description                   string   1..1024
+  R RoutingStrategy               struct
+  - RoutingStrategy.Type          enum     SIMPLE,TERMINAL
+  - RoutingStrategy.FleetId       string   1..128     ^[a-z]*fleet-[a-zA-Z0-9\-]+
+  - RoutingStrategy.Message       string   ..
+  - Tags                          list     0..200
+  R Tags[0].Key                   string   1..128
+  R Tags[0].Value                 string   0..256
+
+DescribeAlias
+  R AliasId                       string   ..         ^alias-\S+|^arn:.*:alias\/alias-\S+
+
+ResolveAlias
+  R AliasId                       string   ..         ^alias-\S+|^arn:.*:alias\/alias-\S+
+
+ListAliases
+  - RoutingStrategyType           enum     SIMPLE,TERMINAL
+  - Name                          string   1..
+  - Limit                         integer  1..
+  - NextToken                     string   1..
+
+UpdateAlias
+  R AliasId                       string   ..         ^alias-\S+|^arn:.*:alias\/alias-\S+
+  - Name                          string   1..1024    .*\S.*
+  - Description                   string   1..1024
+  - RoutingStrategy               struct
+  - RoutingStrategy.Type          enum     SIMPLE,TERMINAL
+  - RoutingStrategy.FleetId       string   1..128     ^[a-z]*fleet-[a-zA-Z0-9\-]+
+  - RoutingStrategy.Message       string   ..
+
+DeleteAlias
+  R AliasId                       string   ..         ^alias-\S+|^arn:.*:alias\/alias-\S+
+
 TagResource
   R ResourceARN                   string   1..1011
   R Tags                          list     0..200
@@ -269,8 +304,10 @@ var samples = map[string]sample{
 	`^[A-Za-z0-9\-]+`:        begin("", "custom_cellar", "custom cellar", "custom-cellar\n", "süd"),
 	`^custom-[A-Za-z0-9\-]+|^arn:.*:location\/custom-\S+`: begin("custom-",
 		"custom-", "cellar", "custom-under_house", "custom-cellar\n", "arn:aws:gamelift:us-east-1::location/", "arn:aws:gamelift:us-east-1::fleet/custom-cellar"),
+	`^[a-z]*fleet-[a-zA-Z0-9\-]+`: begin("fleet-", "fleet-", "Fleet-1", "fleet-1_2", "fleet-1\n"),
 	`^[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?$|^arn:.*:compute\/[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?`: begin("",
 		"", "host_1", "host/", "/host", "host/1/2", "host 1", "host\n", "arn:aws:gamelift:us-east-1::compute/", "arn:aws:gamelift:us-east-1::fleet/host"),
+	`.*\S.*`:          begin("", " ", "\t\n "),
 	`[a-zA-Z0-9-]+`:   begin("", "a_b", "a/b", "ab\n", "ü"),
 	`[a-zA-Z0-9:/-]+`: begin("", "a_b", "a.b", "ab\n", "ü"),
 	`^psess-\S+`:      begin("psess-", "psess-", "session-1", "xpsess-1", "psess-1 2", "psess-1\n"),
@@ -294,13 +331,15 @@ func begin(prefix string, refused ...string) sample {
 // name, because members do not go together, or because Berth does not have what is asked for.
 var beyond = regexp.MustCompile(`^(there is no (game session|player session|fleet|alias|location|resource) |fleet \S+ has no (location|compute) |` +
 	`Location \S+ is not a location of |` +
-	`Locations is empty; |Location is missing; name |FleetId is missing; give |neither GameSessionId nor FleetId is given|` +
-	`(FleetId and AliasId|GameSessionId and FleetId) are both given|[02] of GameSessionId, PlayerId and PlayerSessionId are given|` +
+	`Locations is empty; |Location is missing; name |neither FleetId nor AliasId is given|` +
+	`FleetId and AliasId are both given|GameSessionId is given with FleetId or AliasId|[02] of GameSessionId, PlayerId and PlayerSessionId are given|` +
 	`NextToken is not one that this list gave|(PlayerSession)?StatusFilter is |` +
 	`ComputeType is not ANYWHERE; |PlayerGatewayMode is (ENABLED|REQUIRED); |` +
 	`MaximumPlayerSessionCount is \d+; it must be 0 to 200 |Limit is \d+; it must be 1 to (100|20)$|` +
 	`Tags has 200 members; a resource may have 50 at most|\S+ would have 200 tags; it may have 50 at most|` +
 	`fleet \S+ would have more than 100 locations|` +
+	`RoutingStrategy.FleetId is (missing; a SIMPLE|fleet-\S+, and there is no such fleet|for SIMPLE aliases)|RoutingStrategy.Type is "";|` +
+	`RoutingStrategy.Message is (missing; a TERMINAL|for TERMINAL aliases)|` +
 	`PlayerDataMap has "alice")`)
 
 // validInput makes an input of an operation that succeeds.
@@ -339,7 +378,7 @@ func (s *service) validInput(operation string) members {
 		return members{"Filters": []any{"CUSTOM"}}
 	case "DeleteLocation":
 		return members{"LocationName": s.newLocation()}
-	case "ListFleets":
+	case "ListFleets", "ListAliases":
 		return members{}
 	case "DescribeFleetAttributes":
 		return members{"FleetIds": []any{s.fleet}}
@@ -361,12 +400,18 @@ func (s *service) validInput(operation string) members {
 		input := s.validInput("RegisterCompute")
 		s.mustCall("RegisterCompute", input)
 		return members{"FleetId": s.fleet, "ComputeName": input["ComputeName"]}
+	case "CreateAlias":
+		return members{"Name": "front", "RoutingStrategy": members{"Type": "SIMPLE", "FleetId": s.fleet}}
+	case "DescribeAlias", "ResolveAlias", "DeleteAlias":
+		return members{"AliasId": s.newAlias("AliasId")}
+	case "UpdateAlias":
+		return members{"AliasId": s.newAlias("AliasId"), "RoutingStrategy": members{"Type": "SIMPLE", "FleetId": s.fleet}}
 	case "TagResource":
-		return members{"ResourceARN": "arn:aws:gamelift:us-east-1::fleet/" + s.newFleet(), "Tags": []any{members{"Key": "team", "Value": "red"}}}
+		return members{"ResourceARN": s.newAlias("AliasArn"), "Tags": []any{members{"Key": "team", "Value": "red"}}}
 	case "UntagResource":
-		return members{"ResourceARN": "arn:aws:gamelift:us-east-1::fleet/" + s.newFleet(), "TagKeys": []any{"team"}}
+		return members{"ResourceARN": s.newAlias("AliasArn"), "TagKeys": []any{"team"}}
 	case "ListTagsForResource":
-		return members{"ResourceARN": "arn:aws:gamelift:us-east-1::fleet/" + s.newFleet()}
+		return members{"ResourceARN": s.newAlias("AliasArn")}
 	case "DescribeGameSessionDetails":
 		return members{"FleetId": s.fleet}
 	case "TerminateGameSession":
@@ -599,6 +644,7 @@ func TestResourceKeepsFiftyTags(t *testing.T) {
 	eachWire(t, func(t *testing.T, w wire) {
 		for operation, arnAt := range map[string][]any{
 			"CreateFleet": {"FleetAttributes", "FleetArn"}, "CreateLocation": {"Location", "LocationArn"},
+			"CreateAlias": {"Alias", "AliasArn"},
 		} {
 			arn := w.must(t, s, operation, s.validInput(operation).with("Tags", tagsOf(50))).text(arnAt...)
 			list := w.must(t, s, "ListTagsForResource", members{"ResourceARN": arn})
@@ -633,19 +679,23 @@ func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 			{"DescribePlayerSessions", "PlayerSessionStatusFilter", "ASLEEP", "it must be RESERVED, ACTIVE, COMPLETED or TIMEDOUT"},
 			{"CreatePlayerSessions", "PlayerIds", []string{"alice", "alice"}, `"alice" twice`},
 			{"CreateGameSession", "GameProperties", []property{{"a", "1"}, {"a", "2"}}, `"a" twice`},
-			{"CreateGameSession", "FleetId", nil, "FleetId is missing"},
+			{"CreateGameSession", "FleetId", nil, "neither FleetId nor AliasId is given; give one"},
 			{"CreateFleet", "ComputeType", nil, "ComputeType is not ANYWHERE"},
 			{"CreateFleet", "ComputeType", "EC2", "ComputeType is not ANYWHERE"},
 			{"CreateFleet", "PlayerGatewayMode", "REQUIRED", "PlayerGatewayMode is REQUIRED"},
 			{"CreateFleet", "Locations", nil, "Locations is empty"},
 			{"CreateFleet", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
 			{"CreateLocation", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
+			{"CreateAlias", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
 			{"TagResource", "Tags", tagsOf(51), "would have 51 tags; it may have 50 at most"},
 			{"DescribeGameSessionDetails", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			{"ListFleets", "Limit", 101, "Limit is 101; it must be 1 to 100"},
+			{"ListAliases", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			{"ListCompute", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			// The model's integers have 32 bits.
 			{"CreateFleet", "ResourceCreationLimitPolicy.PolicyPeriodInMinutes", 1 << 31, "ResourceCreationLimitPolicy.PolicyPeriodInMinutes is 2147483648"},
+			{"CreateAlias", "RoutingStrategy.FleetId", nil, "RoutingStrategy.FleetId is missing"},
+			{"CreateAlias", "RoutingStrategy.Type", nil, "RoutingStrategy.Type is"},
 			{"RegisterCompute", "Location", nil, "Location is missing"},
 			{"DescribePlayerSessions", "GameSessionId", nil, "0 of GameSessionId, PlayerId and PlayerSessionId are given"},
 		} {

@@ -26,6 +26,7 @@ var exceptions = map[allocator.Kind]exception{
 	allocator.ErrInvalidPlayerSessionStatus:  {name: "InvalidRequestException", status: http.StatusBadRequest},
 	allocator.ErrInvalidFleetStatus:          {name: "InvalidFleetStatusException", status: http.StatusBadRequest},
 	allocator.ErrLimitExceeded:               {name: "LimitExceededException", status: http.StatusBadRequest},
+	allocator.ErrTerminalRoutingStrategy:     {name: "TerminalRoutingStrategyException", status: http.StatusBadRequest},
 	allocator.ErrFleetCapacityExceeded:       {name: "FleetCapacityExceededException", status: http.StatusBadRequest},
 	allocator.ErrStoreUnavailable:            {name: "InternalServiceException", status: http.StatusInternalServerError},
 	allocator.ErrOutcomeUnknown:              {name: "InternalServiceException", status: http.StatusInternalServerError},

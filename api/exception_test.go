@@ -32,7 +32,7 @@ func kinds(t *testing.T) (all []allocator.Kind) {
 		all = append(all, allocator.Kind(text))
 		return true
 	})
-	if len(all) < 13 {
+	if len(all) < 14 {
 		t.Fatalf("found only the kinds %q", all)
 	}
 	return all
@@ -46,6 +46,7 @@ func TestEveryKindOfFailureHasAnException(t *testing.T) {
 		"IdempotentParameterMismatchException": http.StatusBadRequest,
 		"InvalidFleetStatusException":          http.StatusBadRequest,
 		"LimitExceededException":               http.StatusBadRequest,
+		"TerminalRoutingStrategyException":     http.StatusBadRequest,
 		"InternalServiceException":             http.StatusInternalServerError,
 		"InvalidGameSessionStatusException":    http.StatusBadRequest,
 		"InvalidRequestException":              http.StatusBadRequest,

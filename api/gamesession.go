@@ -106,13 +106,6 @@ type createGameSessionInput struct {
 }
 
 func createGameSession(ctx context.Context, a *allocator.Allocator, in *createGameSessionInput, retryToken string) (*gameSessionOutput, error) {
-	fleet, err := fleetOf(in.FleetId, in.AliasId)
-	if err != nil {
-		return nil, err
-	}
-	if fleet == "" {
-		return nil, invalid("FleetId is missing; give the fleet that is to host the game session")
-	}
 	if in.GameSessionId != nil && in.IdempotencyToken != nil {
 		return nil, invalid("GameSessionId and IdempotencyToken are both given; give one, either ends the new game session's id")
 	}
@@ -121,7 +114,8 @@ func createGameSession(ctx context.Context, a *allocator.Allocator, in *createGa
 		return nil, err
 	}
 	return gameSessionResult(a.CreateGameSession(ctx, allocator.CreateGameSessionInput{
-		FleetID:                   fleet,
+		FleetID:                   allocator.FleetID(value(in.FleetId)),
+		AliasID:                   allocator.AliasID(value(in.AliasId)),
 		Location:                  value(in.Location),
 		MaximumPlayerSessionCount: *in.MaximumPlayerSessionCount,
 		Name:                      value(in.Name),
@@ -150,13 +144,10 @@ type gameSessionsOutput struct {
 }
 
 func (in *describeGameSessionsInput) describe(ctx context.Context, a *allocator.Allocator) (*allocator.DescribeGameSessionsOutput, error) {
-	fleet, err := fleetOf(in.FleetId, in.AliasId)
-	if err != nil {
-		return nil, err
-	}
 	return a.DescribeGameSessions(ctx, allocator.DescribeGameSessionsInput{
 		GameSessionID: allocator.GameSessionID(value(in.GameSessionId)),
-		FleetID:       fleet,
+		FleetID:       allocator.FleetID(value(in.FleetId)),
+		AliasID:       allocator.AliasID(value(in.AliasId)),
 		Location:      value(in.Location),
 		StatusFilter:  allocator.GameSessionStatus(value(in.StatusFilter)),
 		Limit:         value(in.Limit),
@@ -227,15 +218,4 @@ func updateGameSession(ctx context.Context, a *allocator.Allocator, in *updateGa
 		ProtectionPolicy:            (*allocator.ProtectionPolicy)(in.ProtectionPolicy),
 		GameProperties:              properties,
 	}))
-}
-
-// fleetOf returns the fleet that an input names by its id or by an alias; empty when it names none.
-func fleetOf(fleetID, aliasID *string) (allocator.FleetID, error) {
-	switch {
-	case fleetID != nil && aliasID != nil:
-		return "", invalid("FleetId and AliasId are both given; give one")
-	case aliasID != nil:
-		return "", &allocator.Error{Kind: allocator.ErrNotFound, Message: "there is no alias " + *aliasID}
-	}
-	return allocator.FleetID(value(fleetID)), nil
 }

@@ -85,6 +85,7 @@ func TestMemberNamesAreCaseSensitive(t *testing.T) {
 		refused(t, w.call(t, s, "UpdateGameSession", members{"GameSessionId": game, "GameProperties": []members{{"key": "mode", "value": "duel"}}}),
 			"GameProperties[0].Key is missing", "GameProperties[0].Value is missing")
 		w.must(t, s, "ListFleets", members{"limit": -1, "LIMIT": "many", "nexttoken": 7})
+		refused(t, w.call(t, s, "CreateAlias", members{"name": "front", "routingStrategy": members{}}), "Name is missing", "RoutingStrategy is missing")
 		refused(t, w.call(t, s, "TagResource", members{"ResourceArn": "arn", "tags": []any{}}), "ResourceARN is missing", "Tags is missing")
 	})
 }
@@ -187,6 +188,7 @@ func TestValueOfTheWrongTypeIsRefusedByName(t *testing.T) {
 			{"ListFleets", "Limit", "7"},
 			{"ListFleets", "NextToken", 7},
 			{"DescribeFleetAttributes", "FleetIds", "fleet-1"},
+			{"CreateAlias", "RoutingStrategy", "SIMPLE"},
 			{"TagResource", "Tags", members{"team": "red"}},
 		} {
 			if raw, ok := c.value.([]byte); ok {

@@ -79,6 +79,13 @@ var situations = []situation{
 		s := newService(t)
 		return w.call(t, s, "CreateFleetLocations", members{"FleetId": s.fleet, "Locations": s.listOf("CreateFleetLocations", "Locations", 100)})
 	}},
+	{"terminal routing strategy", 400, "TerminalRoutingStrategyException", "closed for the winter", func(t *testing.T, w wire) reply {
+		s := newService(t)
+		alias := s.mustCall("CreateAlias", members{
+			"Name": "front", "RoutingStrategy": members{"Type": "TERMINAL", "Message": "closed for the winter"},
+		}).text("Alias", "AliasId")
+		return w.call(t, s, "CreateGameSession", members{"AliasId": alias, "MaximumPlayerSessionCount": 1})
+	}},
 	{"store unavailable", 500, "InternalServiceException", "the store is unavailable", func(t *testing.T, w wire) reply {
 		s := newService(t)
 		game := s.newGameSession(1)

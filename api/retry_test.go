@@ -107,7 +107,7 @@ func TestEveryChangeCanBeRepeatedWithItsToken(t *testing.T) {
 		for _, operation := range []string{
 			"CreateLocation", "CreateFleet", "RegisterCompute", "CreateGameSession", "UpdateGameSession",
 			"CreatePlayerSession", "CreatePlayerSessions", "AcceptPlayerSession", "RemovePlayerSession",
-			"TerminateGameSession", "UpdateFleetAttributes", "CreateFleetLocations", "TagResource", "UntagResource",
+			"TerminateGameSession", "UpdateFleetAttributes", "CreateFleetLocations", "CreateAlias", "TagResource", "UntagResource",
 		} {
 			input := s.validInput(operation)
 			first := w.must(t, s, operation, input, "amz-sdk-invocation-id", operation)

@@ -51,7 +51,7 @@ func newService(t testing.TB) *service {
 }
 
 // quotas let tests create as much as they like.
-var quotas = allocator.Quotas{Fleets: 1_000_000, ComputesPerFleet: 1_000_000, Locations: 1_000_000}
+var quotas = allocator.Quotas{Aliases: 1_000_000, Fleets: 1_000_000, ComputesPerFleet: 1_000_000, Locations: 1_000_000}
 
 func newHandler(t testing.TB, client redis.UniversalClient, log *slog.Logger) http.Handler {
 	t.Helper()
@@ -88,6 +88,12 @@ func (s *service) newFleet() (id string) {
 	return s.mustCall("CreateFleet", members{
 		"Name": "other", "ComputeType": "ANYWHERE", "Locations": []members{{"Location": location}},
 	}).text("FleetAttributes", "FleetId")
+}
+
+// newAlias creates an alias of the service's fleet and returns a member of it.
+func (s *service) newAlias(member string) string {
+	s.t.Helper()
+	return s.mustCall("CreateAlias", s.validInput("CreateAlias")).text("Alias", member)
 }
 
 // reserve reserves a slot and returns the player session's id.

@@ -39,6 +39,14 @@ func value[T any](p *T) T {
 	return *p
 }
 
+// given returns a pointer to the text, nil for an empty one.
+func given(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
 // shapes makes the shape of each.
 func shapes[T, S any](all []T, shape func(T) S) []S {
 	list := make([]S, len(all))

@@ -20,6 +20,7 @@ var patterns = map[string]*regexp.Regexp{
 	"playerSessionId": regexp.MustCompile(`^psess-\S+$`),
 	"fleetIdOrArn":    regexp.MustCompile(`^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet/[a-z]*fleet-[a-zA-Z0-9\-]+$`),
 	"aliasIdOrArn":    regexp.MustCompile(`^alias-\S+$|^arn:.*:alias/alias-\S+$`),
+	"aliasName":       regexp.MustCompile(`(?s)^.*\S.*$`),
 	"locationOrArn":   regexp.MustCompile(`^custom-[A-Za-z0-9\-]+$|^arn:.*:location/custom-\S+$`),
 	"computeOrArn":    regexp.MustCompile(`^[a-zA-Z0-9\-]+(/[a-zA-Z0-9\-]+)?$|^arn:.*:compute/[a-zA-Z0-9\-]+(/[a-zA-Z0-9\-]+)?$`),
 	"buildIdOrArn":    regexp.MustCompile(`^build-\S+|^arn:.*:build/build-\S+`),

@@ -29,6 +29,7 @@ type serveCommand struct {
 	Retention           time.Duration `default:"24h" help:"How long ended player sessions stay readable."`
 	Region              string        `default:"us-east-1" help:"The region in ARNs."`
 	MaxPlayerSessions   int           `default:"200" help:"The most player sessions that a game session may have at a time."`
+	MaxAliases          int           `default:"100" help:"The most aliases."`
 	MaxFleets           int           `default:"10" help:"The most fleets."`
 	MaxComputesPerFleet int           `default:"100" help:"The most computes in a fleet."`
 	MaxLocations        int           `default:"20" help:"The most custom locations."`
@@ -47,7 +48,7 @@ func (s *serveCommand) Validate() error {
 		return fmt.Errorf("--retention is %v; it must be positive", s.Retention)
 	case s.MaxPlayerSessions <= 0:
 		return fmt.Errorf("--max-player-sessions is %d; it must be positive", s.MaxPlayerSessions)
-	case min(s.MaxFleets, s.MaxComputesPerFleet, s.MaxLocations) <= 0:
+	case min(s.MaxAliases, s.MaxFleets, s.MaxComputesPerFleet, s.MaxLocations) <= 0:
 		return errors.New("a --max-… flag is zero or negative; each must be positive")
 	case s.Region == "":
 		return errors.New("--region is empty")
@@ -87,7 +88,7 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 		Retention:          s.Retention,
 		MaxPlayerSessions:  s.MaxPlayerSessions,
 		Quotas: allocator.Quotas{
-			Fleets: s.MaxFleets, ComputesPerFleet: s.MaxComputesPerFleet, Locations: s.MaxLocations,
+			Aliases: s.MaxAliases, Fleets: s.MaxFleets, ComputesPerFleet: s.MaxComputesPerFleet, Locations: s.MaxLocations,
 		},
 		AutoActivate: s.AutoActivate == nil && (embedded || s.Demo) || s.AutoActivate != nil && *s.AutoActivate,
 		SweepOnly:    embedded,
