@@ -77,6 +77,8 @@ type Allocator struct {
 
 	secret []byte // from which ids are derived; the store's, the same for all instances
 	owner  ownership
+
+	snapshots *snapshots
 }
 
 // Open returns an Allocator for the store, which is set up at its first use. It fails with ErrInvalidRequest when the
@@ -95,6 +97,7 @@ func Open(ctx context.Context, config Config) (*Allocator, error) {
 		log:                cmp.Or(config.Logger, slog.Default()),
 		owner:              newOwnership(uuid.NewString()),
 	}
+	a.snapshots = newSnapshots(a.readActive)
 	switch a.redis.(type) {
 	case *redis.Client, *redis.ClusterClient:
 	default:

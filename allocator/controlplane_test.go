@@ -789,6 +789,22 @@ func TestTags(t *testing.T) {
 	})
 }
 
+func TestUtilizationAddsUpTheActiveGameSessions(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		s.fill(s.newGameSession(5), 3)
+		s.fill(s.newGameSession(7), 1)
+		s.terminate(s.newGameSession(9))
+		got, _, err := s.DescribeFleetUtilization(context.Background(), []allocator.FleetID{s.fleet}, 0, "")
+		want := []allocator.FleetUtilization{{FleetID: s.fleet, FleetARN: arnHead + "fleet/" + string(s.fleet), ActiveGameSessionCount: 2, CurrentPlayerSessionCount: 4, MaximumPlayerSessionCount: 12}}
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v (%v), want %+v", got, err, want)
+		}
+		_, _, err = s.DescribeFleetUtilization(context.Background(), []allocator.FleetID{"fleet-0"}, 0, "")
+		wantKind(t, "of no fleet", err, allocator.ErrNotFound)
+	})
+}
+
 func TestQuotaIsReachedAtItsEdgeAndNamesItsFlag(t *testing.T) {
 	const quota = 3
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {

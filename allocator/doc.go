@@ -11,7 +11,8 @@
 //	   ├──── reservation timeout ────► TIMEDOUT                             │
 //	   └──── the game session ends ─────────────────────────────────────────┘
 //
-// Around the slots there is what finds and makes game sessions: fleets with locations and computes, and aliases that lead to fleets.
+// Around the slots there is what finds and makes game sessions: fleets with locations and computes, aliases that lead to fleets,
+// and searches.
 //
 // # Invariants
 //

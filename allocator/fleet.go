@@ -394,6 +394,39 @@ func (a *Allocator) deleteClosedFleet(ctx context.Context, fleet FleetID, closin
 	return false, fleetRefusal(deleteFleetScript, fleet, reply)
 }
 
+// FleetUtilization is how much of a fleet is in use.
+type FleetUtilization struct {
+	FleetID                   FleetID
+	FleetARN                  string
+	ActiveGameSessionCount    int
+	CurrentPlayerSessionCount int // slots taken in its ACTIVE game sessions
+	MaximumPlayerSessionCount int // slots of its ACTIVE game sessions
+}
+
+// DescribeFleetUtilization adds up the ACTIVE game sessions of fleets, given as to DescribeFleets, as of a second ago at most. The
+// figures come from the snapshot that SearchGameSessions uses.
+func (a *Allocator) DescribeFleetUtilization(ctx context.Context, idsOrARNs []FleetID, limit int, token string) ([]FleetUtilization, string, error) {
+	fleets, next, err := a.DescribeFleets(ctx, idsOrARNs, limit, token)
+	if err != nil {
+		return nil, "", err
+	}
+	utilizations := make([]FleetUtilization, len(fleets))
+	for i, fleet := range fleets {
+		u := FleetUtilization{FleetID: fleet.ID, FleetARN: fleet.ARN}
+		snapshot, err := a.snapshots.get(ctx, fleet.ID)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, game := range snapshot.games {
+			u.ActiveGameSessionCount++
+			u.CurrentPlayerSessionCount += game.CurrentPlayerSessionCount
+			u.MaximumPlayerSessionCount += game.MaximumPlayerSessionCount
+		}
+		utilizations[i] = u
+	}
+	return utilizations, next, nil
+}
+
 func (a *Allocator) readFleets(ctx context.Context, names []ref) ([]Fleet, error) {
 	return readNamed(ctx, a, names, func(name string) string { return fleetKey(FleetID(name)) }, func(name string, stored record) Fleet {
 		return *a.fleet(FleetID(name), stored)

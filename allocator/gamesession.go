@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -412,19 +413,29 @@ func (a *Allocator) describeGameSession(ctx context.Context, id GameSessionID) (
 
 // readGameSessions reads game sessions in the order of their refs, leaving out those that are gone.
 func (a *Allocator) readGameSessions(ctx context.Context, games []ref) ([]GameSession, error) {
+	sessions := make([]GameSession, 0, len(games))
+	err := a.eachGameSession(ctx, games, math.MaxInt32, func(game GameSession, _ record) { sessions = append(sessions, game) })
+	return sessions, err
+}
+
+// eachGameSession reads game sessions in the order of their refs, and passes on each that is there, with its record. Game session
+// data of more than longest bytes is left out.
+func (a *Allocator) eachGameSession(ctx context.Context, games []ref, longest int, do func(GameSession, record)) error {
 	calls, order := callsByPartition(games, func(game ref) []string { return []string{gameSessionKey(game), slotsKey(game)} })
+	for i := range calls {
+		calls[i].args = []any{longest}
+	}
 	replies, err := a.runAll(ctx, describeGameSessionsScript, calls)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	sessions := make([]GameSession, 0, len(games))
 	for i := range games {
 		reply := replies[order[i].call]
-		if stored := reply.list(3 + 2*order[i].index); len(stored) > 0 {
-			sessions = append(sessions, *a.gameSession(int(reply.int(2+2*order[i].index)), stored.record()))
+		if stored := reply.list(3 + 2*order[i].index).record(); len(stored) > 0 {
+			do(*a.gameSession(int(reply.int(2+2*order[i].index)), stored), stored)
 		}
 	}
-	return sessions, nil
+	return nil
 }
 
 func (a *Allocator) gameSession(count int, stored record) *GameSession {

@@ -23,7 +23,7 @@ type list struct {
 	room   int                // for how many entries there is; 0 for any number
 }
 
-// lists are all lists, with a way to change each.
+// lists are all lists but that of SearchGameSessions, with a way to change each.
 func lists(t testing.TB, s scene) []list {
 	ctx := context.Background()
 	must := func(err error) {

@@ -76,6 +76,10 @@ func TestTerminationEndsEveryPlayerSessionThatHoldsASlot(t *testing.T) {
 		name := "after the end"
 		_, err = s.UpdateGameSession(ctx, allocator.UpdateGameSessionInput{GameSessionID: game, Name: &name})
 		wantKind(t, "changing the game session", err, allocator.ErrInvalidGameSessionStatus)
+		found, _, err := s.SearchGameSessions(ctx, allocator.SearchGameSessionsInput{FleetID: s.fleet})
+		if err != nil || len(found) != 0 {
+			t.Errorf("a search finds %d game sessions (%v), want none", len(found), err)
+		}
 
 		// What is over stays over: later calls and sweeps change nothing.
 		store.Advance(reservationTimeout)

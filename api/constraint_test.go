@@ -130,6 +130,12 @@ DescribeFleetAttributes
   - Limit                         integer  1..
   - NextToken                     string   1..1024
 
+DescribeFleetUtilization
+  - FleetIds                      list     1..
+  - FleetIds[0]                   string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  - Limit                         integer  1..
+  - NextToken                     string   1..1024
+
 UpdateFleetAttributes
   R FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
   - Name                          string   1..1024
@@ -240,6 +246,15 @@ DescribeGameSessionDetails
   - Limit                         integer  1..
   - NextToken                     string   1..1024
 
+SearchGameSessions
+  - FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  - AliasId                       string   ..         ^alias-\S+|^arn:.*:alias\/alias-\S+
+  - Location                      string   1..64      ^[A-Za-z0-9\-]+
+  - FilterExpression              string   1..1024
+  - SortExpression                string   1..1024
+  - Limit                         integer  1..
+  - NextToken                     string   1..1024
+
 TerminateGameSession
   R GameSessionId                 string   1..512     [a-zA-Z0-9:/-]+
   R TerminationMode               enum     TRIGGER_ON_PROCESS_TERMINATE,FORCE_TERMINATE
@@ -340,6 +355,7 @@ var beyond = regexp.MustCompile(`^(there is no (game session|player session|flee
 	`fleet \S+ would have more than 100 locations|` +
 	`RoutingStrategy.FleetId is (missing; a SIMPLE|fleet-\S+, and there is no such fleet|for SIMPLE aliases)|RoutingStrategy.Type is "";|` +
 	`RoutingStrategy.Message is (missing; a TERMINAL|for TERMINAL aliases)|` +
+	`(Filter|Sort)Expression, |` +
 	`PlayerDataMap has "alice")`)
 
 // validInput makes an input of an operation that succeeds.
@@ -380,7 +396,7 @@ func (s *service) validInput(operation string) members {
 		return members{"LocationName": s.newLocation()}
 	case "ListFleets", "ListAliases":
 		return members{}
-	case "DescribeFleetAttributes":
+	case "DescribeFleetAttributes", "DescribeFleetUtilization":
 		return members{"FleetIds": []any{s.fleet}}
 	case "UpdateFleetAttributes":
 		return members{
@@ -412,7 +428,7 @@ func (s *service) validInput(operation string) members {
 		return members{"ResourceARN": s.newAlias("AliasArn"), "TagKeys": []any{"team"}}
 	case "ListTagsForResource":
 		return members{"ResourceARN": s.newAlias("AliasArn")}
-	case "DescribeGameSessionDetails":
+	case "DescribeGameSessionDetails", "SearchGameSessions":
 		return members{"FleetId": s.fleet}
 	case "TerminateGameSession":
 		return members{"GameSessionId": s.newGameSession(1), "TerminationMode": "FORCE_TERMINATE"}
@@ -688,6 +704,7 @@ func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 			{"CreateLocation", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
 			{"CreateAlias", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
 			{"TagResource", "Tags", tagsOf(51), "would have 51 tags; it may have 50 at most"},
+			{"SearchGameSessions", "FleetId", nil, "neither FleetId nor AliasId is given; give one"},
 			{"DescribeGameSessionDetails", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			{"ListFleets", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			{"ListAliases", "Limit", 101, "Limit is 101; it must be 1 to 100"},

@@ -224,6 +224,36 @@ func describeFleetAttributes(ctx context.Context, a *allocator.Allocator, in *de
 	return &describeFleetAttributesOutput{shapes(fleets, fleetShape), next}, nil
 }
 
+type fleetUtilization struct {
+	FleetId                   string
+	FleetArn                  string
+	ActiveServerProcessCount  int
+	ActiveGameSessionCount    int
+	CurrentPlayerSessionCount int
+	MaximumPlayerSessionCount int
+}
+
+type describeFleetUtilizationOutput struct {
+	FleetUtilization []fleetUtilization
+	NextToken        string `json:",omitzero"`
+}
+
+func describeFleetUtilization(ctx context.Context, a *allocator.Allocator, in *describeFleetsInput, _ string) (*describeFleetUtilizationOutput, error) {
+	utilizations, next, err := a.DescribeFleetUtilization(ctx, in.ids(), value(in.Limit), value(in.NextToken))
+	if err != nil {
+		return nil, err
+	}
+	return &describeFleetUtilizationOutput{shapes(utilizations, func(u allocator.FleetUtilization) fleetUtilization {
+		return fleetUtilization{
+			FleetId:                   string(u.FleetID),
+			FleetArn:                  u.FleetARN,
+			ActiveGameSessionCount:    u.ActiveGameSessionCount,
+			CurrentPlayerSessionCount: u.CurrentPlayerSessionCount,
+			MaximumPlayerSessionCount: u.MaximumPlayerSessionCount,
+		}
+	}), next}, nil
+}
+
 type updateFleetAttributesInput struct {
 	FleetId                        *string                      `validate:"required,min=1,max=512,pattern=fleetIdOrArn"`
 	Name                           *string                      `validate:"omitnil,min=1,max=1024"`

@@ -58,6 +58,7 @@ var fuzzInputs = []struct {
 	{"DeleteLocation", members{"LocationName": "arn:aws:gamelift:us-east-1::location/custom-attic"}},
 	{"ListFleets", members{"BuildId": nil, "ScriptId": members{}, "Limit": 1}},
 	{"DescribeFleetAttributes", members{"FleetIds": []any{fuzzFleet, "fleet-1", nil}, "Limit": 1}},
+	{"DescribeFleetUtilization", members{"FleetIds": []any{"arn:aws:gamelift:us-east-1::fleet/" + fuzzFleet}}},
 	{"UpdateFleetAttributes", members{
 		"FleetId": fuzzFleet, "Name": "castle", "NewGameSessionProtectionPolicy": "NoProtection", "MetricGroups": []any{},
 		"ResourceCreationLimitPolicy": members{"NewGameSessionsPerCreator": 0}, "AnywhereConfiguration": members{"Cost": "1"},
@@ -81,6 +82,11 @@ var fuzzInputs = []struct {
 	{"UntagResource", members{"ResourceARN": "arn:aws:gamelift:us-east-1::gamesessionqueue/", "TagKeys": []any{"k"}}},
 	{"ListTagsForResource", members{"ResourceARN": "arn:aws:gamelift:us-east-1::location/" + location}},
 	{"DescribeGameSessionDetails", members{"FleetId": fuzzFleet, "Location": location, "Limit": 1}},
+	{"SearchGameSessions", members{
+		"FleetId": fuzzFleet, "FilterExpression": "NOT (gameSessionName = 'a\\'b' AND maximumSessions >= 1) OR hasAvailablePlayerSessions=true",
+		"SortExpression": "gameSessionProperties.mode DESC", "Limit": 20,
+	}},
+	{"SearchGameSessions", members{"AliasId": "alias-1", "FilterExpression": strings.Repeat("(", 1024)}},
 	{"TerminateGameSession", members{"GameSessionId": fuzzGame + "-2", "TerminationMode": "FORCE_TERMINATE"}},
 	{"", nil},
 	{"../healthz", []any{}},

@@ -184,6 +184,32 @@ func describeGameSessionDetails(ctx context.Context, a *allocator.Allocator, in 
 	return &gameSessionDetailsOutput{details, out.NextToken}, nil
 }
 
+type searchGameSessionsInput struct {
+	FleetId          *string `validate:"omitnil,min=1,max=512,pattern=fleetIdOrArn"`
+	AliasId          *string `validate:"omitnil,pattern=aliasIdOrArn"`
+	Location         *string `validate:"omitnil,min=1,max=64,pattern=location"`
+	FilterExpression *string `validate:"omitnil,min=1,max=1024"`
+	SortExpression   *string `validate:"omitnil,min=1,max=1024"`
+	Limit            *int    `validate:"omitnil,min=1"`
+	NextToken        *string `validate:"omitnil,min=1,max=1024"`
+}
+
+func searchGameSessions(ctx context.Context, a *allocator.Allocator, in *searchGameSessionsInput, _ string) (*gameSessionsOutput, error) {
+	games, next, err := a.SearchGameSessions(ctx, allocator.SearchGameSessionsInput{
+		FleetID:          allocator.FleetID(value(in.FleetId)),
+		AliasID:          allocator.AliasID(value(in.AliasId)),
+		Location:         value(in.Location),
+		FilterExpression: value(in.FilterExpression),
+		SortExpression:   value(in.SortExpression),
+		Limit:            value(in.Limit),
+		NextToken:        value(in.NextToken),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &gameSessionsOutput{shapes(games, gameSessionShape), next}, nil
+}
+
 type terminateGameSessionInput struct {
 	GameSessionId   *string `validate:"required,min=1,max=512,pattern=gameSessionId"`
 	TerminationMode *string `validate:"required,oneof=TRIGGER_ON_PROCESS_TERMINATE FORCE_TERMINATE"`

@@ -52,6 +52,7 @@ func TestNullMembersAreNotSet(t *testing.T) {
 		w.must(t, s, "ListFleets", members{"BuildId": nil, "ScriptId": nil, "Limit": nil, "NextToken": nil})
 		w.must(t, s, "DescribeFleetAttributes", members{"FleetIds": nil, "Limit": nil, "NextToken": nil})
 		w.must(t, s, "ListCompute", members{"FleetId": s.fleet, "Location": nil, "ComputeStatus": nil, "ContainerGroupDefinitionName": nil, "Limit": nil})
+		w.must(t, s, "SearchGameSessions", members{"FleetId": s.fleet, "AliasId": nil, "FilterExpression": nil, "SortExpression": nil})
 	})
 }
 
