@@ -12,7 +12,7 @@
 //	   └──── the game session ends ─────────────────────────────────────────┘
 //
 // Around the slots there is what finds and makes game sessions: fleets with locations and computes, aliases that lead to fleets,
-// and searches.
+// searches, and PlacePlayerSessions, which finds a game session with room and reserves there.
 //
 // # Invariants
 //
@@ -60,6 +60,8 @@
 //	berth:{p}:deadlines            sorted set  game session → earliest deadline of its reservations
 //	berth:{p}:ended                sorted set  player session → end, until the retention is over
 //	berth:{p}:ended_games          sorted set  game session → end, until the retention is over
+//	berth:{p}:place:<digest>       string      where a PlacePlayerSessions call tries to reserve; expires with the retention
+//	berth:{p}:seal:<ref>:<digest>  string      that the game session has refused this call for good; expires likewise
 //	berth:{control}:…                          the control plane, the instances, and what the store keeps for good
 //
 // A ref is 16 bytes in base64: of a game session the hash of its id, of a player session the UUID in its id.

@@ -76,6 +76,14 @@ func slotsKey(r ref) string { return r.partition.prefix() + "slots:" + r.text }
 // playerSessionsKey: sorted set, refs of all its player sessions -> creation in ms.
 func playerSessionsKey(r ref) string { return r.partition.prefix() + "players:" + r.text }
 
+// sealKey: string that says that a game session has refused a PlacePlayerSessions call for good. It expires.
+func sealKey(r ref, digest string) string {
+	return r.partition.prefix() + "seal:" + r.text + ":" + digest
+}
+
+// placeKey: string, the id of the game session in which a PlacePlayerSessions call tries to reserve. It expires.
+func placeKey(p partition, digest string) string { return p.prefix() + "place:" + digest }
+
 // Keys of a player session.
 
 // playerSessionKey: hash, the player session's record.

@@ -95,6 +95,15 @@ type CreatePlayerSessionsInput struct {
 // CreatePlayerSessions reserves a slot for each player, or for none of them when there is not room for all. The rules
 // and errors are those of CreatePlayerSession.
 func (a *Allocator) CreatePlayerSessions(ctx context.Context, in CreatePlayerSessionsInput) ([]PlayerSession, error) {
+	return a.reserveGroup(ctx, in, "")
+}
+
+// sealLife is how long a refusal is sealed: longer than any attempt of a call can be under way.
+const sealLife = 10 * time.Minute
+
+// reserveGroup is CreatePlayerSessions. With a digest of the call, a refusal is final: slower attempts of the same call are refused
+// there, too.
+func (a *Allocator) reserveGroup(ctx context.Context, in CreatePlayerSessionsInput, digest string) ([]PlayerSession, error) {
 	err := in.validate()
 	if err == nil {
 		in.GameSessionID, err = a.throughAlias(ctx, in.GameSessionID)
@@ -107,8 +116,12 @@ func (a *Allocator) CreatePlayerSessions(ctx context.Context, in CreatePlayerSes
 		return nil, a.gameSessionNotFound(in.GameSessionID)
 	}
 	token := retryToken(in.RetryToken)
-	keys := []string{gameSessionKey(game), slotsKey(game), playerSessionsKey(game), deadlinesKey(game.partition)}
-	args := []any{game.text, a.reservationTimeout.Milliseconds()}
+	keys := []string{gameSessionKey(game), slotsKey(game), playerSessionsKey(game), deadlinesKey(game.partition), sealKey(game, digest)}
+	seal := int64(0)
+	if digest != "" {
+		seal = sealLife.Milliseconds()
+	}
+	args := []any{game.text, a.reservationTimeout.Milliseconds(), seal}
 	players := make([]ref, len(in.PlayerIDs))
 	for i, playerID := range in.PlayerIDs {
 		players[i] = a.reservationRef(token, game, playerID)
@@ -156,6 +169,8 @@ func (a *Allocator) notReserved(s script, id GameSessionID, players int, reply f
 		return failure(ErrInvalidGameSessionStatus, "game session %s is %s; slots can be reserved only while it is ACTIVE", id, reply.text(1))
 	case "DENIED":
 		return failure(ErrInvalidGameSessionStatus, "game session %s has the player session creation policy DENY_ALL; set it to ACCEPT_ALL to let players in", id)
+	case "SEALED":
+		return failure(ErrGameSessionFull, "game session %s had no room for an earlier attempt of this call", id)
 	case "FULL":
 		room := "no room"
 		if players > 1 {

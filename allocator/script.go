@@ -55,6 +55,7 @@ var (
 	purgeGameSessionsScript      = change("purge_game_sessions")
 	createGameSessionScript      = change("create_game_session")
 	describeGameSessionsScript   = read("describe_game_sessions")
+	claimPlaceScript             = change("claim_place")
 	updateGameSessionScript      = change("update_game_session")
 	createPlayerSessionScript    = change("create_player_session")
 	createPlayerSessionsScript   = change("create_player_sessions")

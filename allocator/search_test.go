@@ -412,12 +412,3 @@ func (s scene) sowGameSessions(n int) {
 		}
 	}
 }
-
-// fill reserves so many slots of a game session.
-func (s scene) fill(game allocator.GameSessionID, slots int) (reserved []*allocator.PlayerSession) {
-	s.t.Helper()
-	for i := range slots {
-		reserved = append(reserved, s.reserve(game, fmt.Sprintf("filler-%d", i)))
-	}
-	return reserved
-}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,6 +29,10 @@ type snapshot struct {
 	games []GameSession
 	// lacksData has those whose game session data is too long to be here.
 	lacksData map[GameSessionID]bool
+	// reserved counts what this process has reserved in each since, so that its own callers do not all run at the same slot.
+	reserved []atomic.Int64
+	held     []atomic.Int64 // slots that they are about to reserve
+	started  time.Time      // when reading it began, by this process' monotonic clock
 }
 
 // snapshots shares the snapshots of fleets among the callers of a process: one is read at a time for each fleet.
@@ -39,7 +44,7 @@ type snapshots struct {
 
 // snapshotRead is a snapshot that has been read or is being read.
 type snapshotRead struct {
-	started  time.Time     // when reading it began, by this process' monotonic clock
+	started  time.Time
 	done     chan struct{} // closed when the rest is there
 	snapshot *snapshot
 	err      error
@@ -51,7 +56,11 @@ func newSnapshots(read func(context.Context, FleetID) (*snapshot, error)) *snaps
 
 // get returns a snapshot of a fleet that is a second old at most.
 func (s *snapshots) get(ctx context.Context, fleet FleetID) (*snapshot, error) {
-	earliest := time.Now().Add(-snapshotLife)
+	return s.since(ctx, fleet, time.Now().Add(-snapshotLife))
+}
+
+// since returns a snapshot whose reading began at that time or later.
+func (s *snapshots) since(ctx context.Context, fleet FleetID, earliest time.Time) (*snapshot, error) {
 	s.mu.Lock()
 	current := s.of[fleet]
 	if current == nil || current.started.Before(earliest) {
@@ -72,6 +81,9 @@ func (s *snapshots) fill(ctx context.Context, fleet FleetID, current *snapshotRe
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
 	current.snapshot, current.err = s.read(ctx, fleet)
+	if current.err == nil {
+		current.snapshot.started = current.started
+	}
 	close(current.done)
 	if current.err != nil { // nobody else is to get an error that may be over by now
 		s.forget(fleet, current)
@@ -123,5 +135,6 @@ func (a *Allocator) readActive(ctx context.Context, fleet FleetID) (*snapshot, e
 			return nil, err
 		}
 	}
+	view.reserved, view.held = make([]atomic.Int64, len(view.games)), make([]atomic.Int64, len(view.games))
 	return view, nil
 }

@@ -71,6 +71,8 @@ func TestTerminationEndsEveryPlayerSessionThatHoldsASlot(t *testing.T) {
 		wantKind(t, "reserving a slot", s.tryReserve(game), allocator.ErrInvalidGameSessionStatus)
 		_, err := s.CreatePlayerSessions(ctx, allocator.CreatePlayerSessionsInput{GameSessionID: game, PlayerIDs: []string{"a", "b"}})
 		wantKind(t, "reserving two slots", err, allocator.ErrInvalidGameSessionStatus)
+		_, err = s.PlacePlayerSessions(ctx, allocator.PlacePlayerSessionsInput{FleetID: s.fleet, PlayerIDs: []string{"a"}})
+		wantKind(t, "placing a player", err, allocator.ErrGameSessionFull)
 		wantKind(t, "accepting what was RESERVED", s.tryAccept(reserved), allocator.ErrInvalidPlayerSessionStatus)
 		wantKind(t, "removing what was ACTIVE", s.tryRemove(active), allocator.ErrInvalidPlayerSessionStatus)
 		name := "after the end"

@@ -258,6 +258,16 @@ SearchGameSessions
 TerminateGameSession
   R GameSessionId                 string   1..512     [a-zA-Z0-9:/-]+
   R TerminationMode               enum     TRIGGER_ON_PROCESS_TERMINATE,FORCE_TERMINATE
+
+PlacePlayerSessions
+  - FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
+  - AliasId                       string   ..         ^alias-\S+|^arn:.*:alias\/alias-\S+
+  - FilterExpression              string   1..1024
+  - SortExpression                string   1..1024
+  R PlayerIds                     list     1..25
+  - PlayerIds[0]                  string   1..1024
+  - PlayerDataMap                 struct
+  - PlayerDataMap[alice]          string   1..2048
 `
 
 // member is a line of inputs.
@@ -432,6 +442,9 @@ func (s *service) validInput(operation string) members {
 		return members{"FleetId": s.fleet}
 	case "TerminateGameSession":
 		return members{"GameSessionId": s.newGameSession(1), "TerminationMode": "FORCE_TERMINATE"}
+	case "PlacePlayerSessions":
+		s.newGameSession(25)
+		return members{"FleetId": s.fleet, "PlayerIds": []any{"bob", "alice"}, "PlayerDataMap": members{"alice": "level 7"}}
 	}
 	s.t.Fatalf("no input for %s; add one, and its members to the table", operation)
 	return nil
@@ -709,6 +722,8 @@ func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 			{"ListFleets", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			{"ListAliases", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			{"ListCompute", "Limit", 101, "Limit is 101; it must be 1 to 100"},
+			{"PlacePlayerSessions", "PlayerIds", []string{"alice", "alice"}, `"alice" twice`},
+			{"PlacePlayerSessions", "FleetId", nil, "neither FleetId nor AliasId is given; give one"},
 			// The model's integers have 32 bits.
 			{"CreateFleet", "ResourceCreationLimitPolicy.PolicyPeriodInMinutes", 1 << 31, "ResourceCreationLimitPolicy.PolicyPeriodInMinutes is 2147483648"},
 			{"CreateAlias", "RoutingStrategy.FleetId", nil, "RoutingStrategy.FleetId is missing"},

@@ -88,6 +88,7 @@ var fuzzInputs = []struct {
 	}},
 	{"SearchGameSessions", members{"AliasId": "alias-1", "FilterExpression": strings.Repeat("(", 1024)}},
 	{"TerminateGameSession", members{"GameSessionId": fuzzGame + "-2", "TerminationMode": "FORCE_TERMINATE"}},
+	{"PlacePlayerSessions", members{"FleetId": fuzzFleet, "FilterExpression": "playerSessionCount<5", "PlayerIds": []any{"alice"}, "PlayerDataMap": members{"alice": "x"}}},
 	{"", nil},
 	{"../healthz", []any{}},
 	{"CreatePlayerSession/", "text"},

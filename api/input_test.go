@@ -191,6 +191,7 @@ func TestValueOfTheWrongTypeIsRefusedByName(t *testing.T) {
 			{"DescribeFleetAttributes", "FleetIds", "fleet-1"},
 			{"CreateAlias", "RoutingStrategy", "SIMPLE"},
 			{"TagResource", "Tags", members{"team": "red"}},
+			{"PlacePlayerSessions", "PlayerDataMap", []string{"alice"}},
 		} {
 			if raw, ok := c.value.([]byte); ok {
 				if w.name == awsJSON.name {

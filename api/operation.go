@@ -63,6 +63,8 @@ var table = []operation{
 	row("CreatePlayerSession", createPlayerSession),
 	row("CreatePlayerSessions", createPlayerSessions),
 	row("DescribePlayerSessions", describePlayerSessions),
+	// Not in the AWS API: it searches and reserves in one call.
+	row("PlacePlayerSessions", placePlayerSessions),
 	// Not in the AWS API: there, game servers do this through the Server SDK.
 	row("AcceptPlayerSession", acceptPlayerSession),
 	row("RemovePlayerSession", removePlayerSession),

@@ -130,3 +130,28 @@ func removePlayerSession(ctx context.Context, a *allocator.Allocator, in *player
 		RetryToken:      retryToken,
 	}))
 }
+
+type placePlayerSessionsInput struct {
+	FleetId          *string           `validate:"omitnil,min=1,max=512,pattern=fleetIdOrArn"`
+	AliasId          *string           `validate:"omitnil,pattern=aliasIdOrArn"`
+	FilterExpression *string           `validate:"omitnil,min=1,max=1024"`
+	SortExpression   *string           `validate:"omitnil,min=1,max=1024"`
+	PlayerIds        []string          `validate:"required,min=1,max=25,dive,min=1,max=1024"`
+	PlayerDataMap    map[string]string `validate:"dive,keys,min=1,max=1024,endkeys,min=1,max=2048"`
+}
+
+func placePlayerSessions(ctx context.Context, a *allocator.Allocator, in *placePlayerSessionsInput, retryToken string) (*playerSessionsOutput, error) {
+	sessions, err := a.PlacePlayerSessions(ctx, allocator.PlacePlayerSessionsInput{
+		FleetID:          allocator.FleetID(value(in.FleetId)),
+		AliasID:          allocator.AliasID(value(in.AliasId)),
+		FilterExpression: value(in.FilterExpression),
+		SortExpression:   value(in.SortExpression),
+		PlayerIDs:        in.PlayerIds,
+		PlayerDataMap:    in.PlayerDataMap,
+		RetryToken:       retryToken,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &playerSessionsOutput{PlayerSessions: shapes(sessions, playerSessionShape)}, nil
+}

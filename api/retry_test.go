@@ -106,7 +106,7 @@ func TestEveryChangeCanBeRepeatedWithItsToken(t *testing.T) {
 		s := newService(t)
 		for _, operation := range []string{
 			"CreateLocation", "CreateFleet", "RegisterCompute", "CreateGameSession", "UpdateGameSession",
-			"CreatePlayerSession", "CreatePlayerSessions", "AcceptPlayerSession", "RemovePlayerSession",
+			"CreatePlayerSession", "CreatePlayerSessions", "AcceptPlayerSession", "RemovePlayerSession", "PlacePlayerSessions",
 			"TerminateGameSession", "UpdateFleetAttributes", "CreateFleetLocations", "CreateAlias", "TagResource", "UntagResource",
 		} {
 			input := s.validInput(operation)

@@ -61,7 +61,7 @@ var (
 	literal   = regexp.MustCompile(`\b(KEYS|ARGV)\[(\d+)\]`)
 	computed  = regexp.MustCompile(`\b(KEYS|ARGV)\[[^\]]*[a-z][^\]]*\]|unpack\((KEYS|ARGV)\b`)
 	promised  = regexp.MustCompile(`(?m)^-- RETURNS (\w+)`)
-	returned  = regexp.MustCompile(`(?:\breturn|\blocal reply =) \{'(\w+)'`)
+	returned  = regexp.MustCompile(`(?:\breturn|\breply(?:, \w+)* =) \{'(\w+)'`)
 	returns   = regexp.MustCompile(`\breturn\b`)
 	called    = regexp.MustCompile(`redis\.call\('(\w+)'`)
 	anyCall   = regexp.MustCompile(`\bredis\.\w+\b`)
@@ -71,7 +71,7 @@ var (
 // What the commands of the scripts do. A command that is in neither list is not known to be safe.
 var (
 	reading = []string{
-		"TIME", "EXISTS", "HGET", "HMGET", "HGETALL", "HKEYS", "HEXISTS", "HLEN", "SCARD", "ZSCORE", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE",
+		"TIME", "EXISTS", "GET", "HGET", "HMGET", "HGETALL", "HKEYS", "HEXISTS", "HLEN", "SCARD", "ZSCORE", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE",
 	}
 	writing = []string{
 		"SET", "DEL", "PEXPIRE", "PEXPIREAT", "HSET", "HDEL", "SADD", "SREM", "ZADD", "ZREM", "ZREMRANGEBYSCORE",

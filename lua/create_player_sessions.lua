@@ -7,13 +7,15 @@
 -- KEYS[2] its slots              sorted set: player session ref -> deadline in ms, +inf once ACTIVE
 -- KEYS[3] its player sessions    sorted set: player session ref -> creation in ms
 -- KEYS[4] partition deadlines    sorted set: game session ref -> earliest deadline in ms
--- KEYS[5..] three of each player, in this order:
+-- KEYS[5] seal                   string, there when this call has been refused here for good
+-- KEYS[6..] three of each player, in this order:
 --   player session         hash
 --   TTL key                string, expires at the deadline
 --   the player's sessions  sorted set: player session ref -> creation in ms
 -- ARGV[1] game session ref
 -- ARGV[2] reservation timeout in ms
--- ARGV[3..] three of each player, in the order of KEYS:
+-- ARGV[3] how long to seal a refusal, in ms; 0 for not at all
+-- ARGV[4..] three of each player, in the order of KEYS:
 --   player session ref
 --   player id
 --   player data, empty for none
@@ -23,9 +25,10 @@
 -- RETURNS NOT_ACTIVE game_session_status
 -- RETURNS DENIED
 -- RETURNS FULL max taken
+-- RETURNS SEALED
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local group = (#KEYS - 4) / 3
+local group = (#KEYS - 5) / 3
 
 local game = redis.call('HMGET', KEYS[1], 'fleet', 'id', 'ip', 'dns', 'port', 'status', 'policy', 'max')
 if not game[1] then
@@ -34,7 +37,7 @@ end
 local reply = {'OK', now, game}
 local known = 0
 for i = 1, group do
-  local player = redis.call('HMGET', KEYS[2 + 3 * i], 'game_session', 'player', 'data', 'status', 'created', 'deadline', 'ended')
+  local player = redis.call('HMGET', KEYS[3 + 3 * i], 'game_session', 'player', 'data', 'status', 'created', 'deadline', 'ended')
   reply[3 + i] = player
   if player[1] then
     known = known + 1
@@ -43,32 +46,40 @@ end
 if known == group then
   return reply
 end
-if game[6] ~= 'ACTIVE' then
-  return {'NOT_ACTIVE', game[6]}
-end
-if game[7] ~= 'ACCEPT_ALL' then
-  return {'DENIED'}
+if ARGV[3] ~= '0' and redis.call('EXISTS', KEYS[5]) == 1 then
+  return {'SEALED'}
 end
 local taken = redis.call('ZCOUNT', KEYS[2], string.format('(%.0f', now), '+inf')
-if taken + group - known > tonumber(game[8]) then
-  return {'FULL', game[8], taken}
+local deadline = now + tonumber(ARGV[2])
+local refused = true
+if game[6] ~= 'ACTIVE' then
+  reply = {'NOT_ACTIVE', game[6]}
+elseif game[7] ~= 'ACCEPT_ALL' then
+  reply = {'DENIED'}
+elseif taken + group - known > tonumber(game[8]) then
+  reply = {'FULL', game[8], taken}
+else
+  refused = false
 end
 
-local deadline = now + tonumber(ARGV[2])
-for i = 1, group do
-  if not reply[3 + i][1] then
-    local ref, player, data = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
-    local record = {'game_session', ARGV[1], 'player', player, 'status', 'RESERVED', 'created', now, 'deadline', deadline}
-    if data ~= '' then
-      record[11], record[12] = 'data', data
+if not refused then
+  for i = 1, group do
+    if not reply[3 + i][1] then
+      local ref, player, data = ARGV[1 + 3 * i], ARGV[2 + 3 * i], ARGV[3 + 3 * i]
+      local record = {'game_session', ARGV[1], 'player', player, 'status', 'RESERVED', 'created', now, 'deadline', deadline}
+      if data ~= '' then
+        record[11], record[12] = 'data', data
+      end
+      redis.call('HSET', KEYS[3 + 3 * i], unpack(record))
+      redis.call('SET', KEYS[4 + 3 * i], 1, 'PXAT', deadline)
+      redis.call('ZADD', KEYS[2], deadline, ref)
+      redis.call('ZADD', KEYS[3], now, ref)
+      redis.call('ZADD', KEYS[5 + 3 * i], now, ref)
+      reply[3 + i] = {ARGV[1], player, data, 'RESERVED', now, deadline, false}
     end
-    redis.call('HSET', KEYS[2 + 3 * i], unpack(record))
-    redis.call('SET', KEYS[3 + 3 * i], 1, 'PXAT', deadline)
-    redis.call('ZADD', KEYS[2], deadline, ref)
-    redis.call('ZADD', KEYS[3], now, ref)
-    redis.call('ZADD', KEYS[4 + 3 * i], now, ref)
-    reply[3 + i] = {ARGV[1], player, data, 'RESERVED', now, deadline, false}
   end
+  redis.call('ZADD', KEYS[4], 'LT', deadline, ARGV[1])
+elseif ARGV[3] ~= '0' then
+  redis.call('SET', KEYS[5], 1, 'PX', ARGV[3])
 end
-redis.call('ZADD', KEYS[4], 'LT', deadline, ARGV[1])
 return reply
