@@ -44,10 +44,11 @@ type Quotas struct {
 	Fleets           int // 10
 	ComputesPerFleet int // 100
 	Locations        int // 20
+	Queues           int // 20
 }
 
 func (q Quotas) orDefault() Quotas {
-	return Quotas{cmp.Or(q.Aliases, 100), cmp.Or(q.Fleets, 10), cmp.Or(q.ComputesPerFleet, 100), cmp.Or(q.Locations, 20)}
+	return Quotas{cmp.Or(q.Aliases, 100), cmp.Or(q.Fleets, 10), cmp.Or(q.ComputesPerFleet, 100), cmp.Or(q.Locations, 20), cmp.Or(q.Queues, 20)}
 }
 
 // quotaReached is the error for what would be one too many. flag is that of berth serve which sets the quota.

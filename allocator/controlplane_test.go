@@ -112,6 +112,10 @@ func TestDeletingLeavesNoKeyBehind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		queue, err := a.CreateGameSessionQueue(ctx, allocator.CreateGameSessionQueueInput{Queue: allocator.Queue{Name: "queue", Destinations: []string{alias.ARN, fleet.ARN}}, Tags: tags})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for i := range 5 {
 			game, err := a.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: fleet.ID, MaximumPlayerSessionCount: 1, CreatorID: player(i)})
 			if err != nil {
@@ -125,7 +129,7 @@ func TestDeletingLeavesNoKeyBehind(t *testing.T) {
 			wantKind(t, "deleting a location in use", a.DeleteLocation(ctx, location), allocator.ErrInvalidRequest)
 		}
 		for what, err := range map[string]error{
-			"alias": a.DeleteAlias(ctx, allocator.AliasID(alias.ARN)), "fleet": a.DeleteFleet(ctx, fleet.ID),
+			"queue": a.DeleteGameSessionQueue(ctx, queue.ARN), "alias": a.DeleteAlias(ctx, allocator.AliasID(alias.ARN)), "fleet": a.DeleteFleet(ctx, fleet.ID),
 		} {
 			if err != nil {
 				t.Errorf("deleting the %s: %v", what, err)
@@ -140,11 +144,11 @@ func TestDeletingLeavesNoKeyBehind(t *testing.T) {
 			}
 		}
 		for what, err := range map[string]error{
-			"alias": a.DeleteAlias(ctx, alias.ID), "fleet": a.DeleteFleet(ctx, fleet.ID), "location": a.DeleteLocation(ctx, "custom-a"),
+			"queue": a.DeleteGameSessionQueue(ctx, "queue"), "alias": a.DeleteAlias(ctx, alias.ID), "fleet": a.DeleteFleet(ctx, fleet.ID), "location": a.DeleteLocation(ctx, "custom-a"),
 		} {
 			wantKind(t, "deleting the "+what+" again", err, allocator.ErrNotFound)
 		}
-		for _, arn := range []string{alias.ARN, fleet.ARN, arnHead + "location/custom-a"} {
+		for _, arn := range []string{queue.ARN, alias.ARN, fleet.ARN, arnHead + "location/custom-a"} {
 			_, err := a.ListTagsForResource(ctx, arn)
 			wantKind(t, "tags of "+arn, err, allocator.ErrNotFound)
 			wantKind(t, "tagging "+arn, a.TagResource(ctx, arn, tags), allocator.ErrNotFound)
@@ -318,12 +322,14 @@ func TestDeletionWhoseAnswerWasLostSucceeds(t *testing.T) {
 	must(nil, s.CreateFleetLocations(ctx, s.fleet, []string{"custom-barn"}))
 	alias, err := s.CreateAlias(ctx, allocator.CreateAliasInput{Name: "alias", RoutingStrategy: allocator.RoutingStrategy{Type: allocator.RoutingTerminal, Message: "gone"}})
 	must(alias, err)
+	s.newQueue("queue", nil)
 	must(s.RegisterCompute(ctx, allocator.RegisterComputeInput{FleetID: s.fleet, Name: "crate", Location: "custom-cellar", IPAddress: "192.0.2.1"}))
 	for _, c := range []struct {
 		name, script string
 		call         func(*allocator.Allocator) error
 	}{
 		{"DeleteAlias", "delete_alias", func(a *allocator.Allocator) error { return a.DeleteAlias(ctx, alias.ID) }},
+		{"DeleteGameSessionQueue", "delete_game_session_queue", func(a *allocator.Allocator) error { return a.DeleteGameSessionQueue(ctx, "queue") }},
 		{"DeregisterCompute", "deregister_compute", func(a *allocator.Allocator) error { return a.DeregisterCompute(ctx, s.fleet, "crate") }},
 		{"DeleteFleetLocations", "delete_fleet_locations", func(a *allocator.Allocator) error {
 			return a.DeleteFleetLocations(ctx, s.fleet, []string{"custom-barn"})
@@ -351,6 +357,8 @@ func TestNamesWithColonsReachNothingElse(t *testing.T) {
 		before := everyKey(t, store)
 		wantKind(t, "deleting a part of a location", s.DeleteLocation(ctx, arnHead+"location/custom-cellar:fleets"), allocator.ErrNotFound)
 		wantKind(t, "tagging a part of a fleet", s.TagResource(ctx, arnHead+"fleet/"+string(s.fleet)+":computes", map[string]string{"a": "b"}), allocator.ErrNotFound)
+		_, err := s.CreateGameSessionQueue(ctx, allocator.CreateGameSessionQueueInput{Queue: allocator.Queue{Name: "queue", Destinations: []string{arnHead + "fleet/" + string(s.fleet) + ":computes"}}})
+		wantKind(t, "a part of a fleet as a destination", err, allocator.ErrNotFound)
 		wantSameKeys(t, before, everyKey(t, store))
 	})
 }
@@ -789,6 +797,63 @@ func TestTags(t *testing.T) {
 	})
 }
 
+func TestQueues(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		fleet := arnHead + "fleet/" + string(s.fleet)
+		in := allocator.CreateGameSessionQueueInput{RetryToken: "token", Queue: allocator.Queue{
+			Name: "queue", Timeout: 5 * time.Second, Destinations: []string{fleet}, AllowedLocations: []string{"custom-cellar"},
+			LatencyPolicies: []allocator.LatencyPolicy{{Maximum: time.Second, Duration: time.Minute}, {Maximum: 2 * time.Second}},
+			PriorityOrder:   []allocator.Priority{allocator.PriorityCost}, LocationOrder: []string{"custom-cellar"}, CustomEventData: "data", NotificationTarget: "target",
+		}}
+		want := in.Queue
+		want.ARN, want.CreationTime = arnHead+"gamesessionqueue/queue", store.Now()
+		for range 2 {
+			if got, err := s.CreateGameSessionQueue(ctx, in); err != nil || !reflect.DeepEqual(*got, want) {
+				t.Errorf("created with its retry token: %+v (%v), want %+v", got, err, want)
+			}
+			store.Advance(time.Second)
+		}
+		in.RetryToken = "another"
+		_, err := s.CreateGameSessionQueue(ctx, in)
+		wantKind(t, "a queue that is there", err, allocator.ErrInvalidRequest)
+		timeout, event := 9*time.Second, ""
+		changed, err := s.UpdateGameSessionQueue(ctx, allocator.UpdateGameSessionQueueInput{Name: want.ARN, Timeout: &timeout, CustomEventData: &event, LatencyPolicies: []allocator.LatencyPolicy{}, PriorityOrder: []allocator.Priority{allocator.PriorityLocation}})
+		want.Timeout, want.CustomEventData, want.LatencyPolicies, want.PriorityOrder, want.LocationOrder = timeout, "", nil, []allocator.Priority{allocator.PriorityLocation}, nil
+		if err != nil || !reflect.DeepEqual(*changed, want) {
+			t.Errorf("changed: %+v (%v), want %+v", changed, err, want)
+		}
+		for _, name := range []string{"queue", want.ARN} {
+			if got, _, err := s.DescribeGameSessionQueues(ctx, []string{name}, 0, ""); err != nil || !reflect.DeepEqual(got[0], want) {
+				t.Errorf("described by %s: %+v (%v), want %+v", name, got, err, want)
+			}
+		}
+		s.newQueue("plain", func(q *allocator.Queue) { q.Timeout = 0 })
+		if got, _, err := s.DescribeGameSessionQueues(ctx, []string{"plain"}, 0, ""); err != nil || got[0].Timeout != 10*time.Minute {
+			t.Errorf("a queue that does not say has the timeout %v (%v), want ten minutes", got, err)
+		}
+		gap := []allocator.LatencyPolicy{{Maximum: 1}, {Maximum: 2}}
+		for what, q := range map[string]allocator.Queue{"no name": {}, "a policy without end before another": {Name: "x", LatencyPolicies: gap}} {
+			_, err := s.CreateGameSessionQueue(ctx, allocator.CreateGameSessionQueueInput{Queue: q})
+			wantKind(t, what, err, allocator.ErrInvalidRequest)
+		}
+		for _, destination := range []string{"fleet-0", arnHead + "fleet/fleet-0", arnHead + "alias/alias-0", string(s.fleet)} {
+			_, err := s.CreateGameSessionQueue(ctx, allocator.CreateGameSessionQueueInput{Queue: allocator.Queue{Name: "x", Destinations: []string{fleet, destination}}})
+			wantKind(t, "destination "+destination, err, allocator.ErrNotFound)
+			if err != nil && !strings.Contains(err.Error(), "Destinations[1]") {
+				t.Errorf("the message does not say which destination: %v", err)
+			}
+			_, err = s.UpdateGameSessionQueue(ctx, allocator.UpdateGameSessionQueueInput{Name: "queue", Destinations: []string{destination}})
+			wantKind(t, "new destination "+destination, err, allocator.ErrNotFound)
+		}
+		_, err = s.UpdateGameSessionQueue(ctx, allocator.UpdateGameSessionQueueInput{Name: "other"})
+		wantKind(t, "changing none", err, allocator.ErrNotFound)
+		_, _, err = s.DescribeGameSessionQueues(ctx, []string{"queue", "other"}, 0, "")
+		wantKind(t, "reading none", err, allocator.ErrNotFound)
+	})
+}
+
 func TestUtilizationAddsUpTheActiveGameSessions(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
@@ -809,7 +874,7 @@ func TestQuotaIsReachedAtItsEdgeAndNamesItsFlag(t *testing.T) {
 	const quota = 3
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		a := open(t, store, func(c *allocator.Config) {
-			c.Quotas = allocator.Quotas{Aliases: quota, Fleets: quota, ComputesPerFleet: quota, Locations: quota}
+			c.Quotas = allocator.Quotas{Aliases: quota, Fleets: quota, ComputesPerFleet: quota, Locations: quota, Queues: quota}
 		})
 		ctx := context.Background()
 		var fleets []allocator.FleetID
@@ -842,6 +907,10 @@ func TestQuotaIsReachedAtItsEdgeAndNamesItsFlag(t *testing.T) {
 				}
 				return err
 			}, func(int) error { return a.DeleteAlias(ctx, aliases[0]) }},
+			{"queue", "--max-queues", func(i int) error {
+				_, err := a.CreateGameSessionQueue(ctx, allocator.CreateGameSessionQueueInput{Queue: allocator.Queue{Name: fmt.Sprint(i)}})
+				return err
+			}, func(i int) error { return a.DeleteGameSessionQueue(ctx, fmt.Sprint(i)) }},
 		} {
 			for i := range quota {
 				if err := c.create(i); err != nil {
@@ -917,54 +986,4 @@ func createLocations(t testing.TB, a *allocator.Allocator, names ...string) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// fleetAt creates a fleet with a compute at each of its locations, and returns its ARN.
-func (s scene) fleetAt(cost string, locations ...string) string {
-	s.t.Helper()
-	ctx := context.Background()
-	for _, location := range locations {
-		if _, err := s.CreateLocation(ctx, allocator.CreateLocationInput{Name: location}); err != nil && !errors.Is(err, allocator.ErrConflict) {
-			s.t.Fatal(err)
-		}
-	}
-	fleet, err := s.CreateFleet(ctx, allocator.CreateFleetInput{Name: "fleet", Locations: locations, Cost: cost})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, location := range locations {
-		s.registerAt(fleet.ID, location)
-	}
-	return fleet.ARN
-}
-
-func (s scene) registerAt(fleet allocator.FleetID, location string) {
-	s.t.Helper()
-	_, err := s.RegisterCompute(context.Background(), allocator.RegisterComputeInput{FleetID: fleet, Name: "box-" + location, Location: location, IPAddress: "192.0.2.9"})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s scene) deregisterAll(fleet allocator.FleetID) {
-	s.t.Helper()
-	computes, _, err := s.ListCompute(context.Background(), fleet, "", 0, "")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, compute := range computes {
-		if err := s.DeregisterCompute(context.Background(), fleet, compute.Name); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-}
-
-// gamesIn reads a page of the game sessions of a fleet.
-func (s scene) gamesIn(fleet allocator.FleetID) []allocator.GameSession {
-	s.t.Helper()
-	out, err := s.DescribeGameSessions(context.Background(), allocator.DescribeGameSessionsInput{FleetID: fleet, Limit: 100})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return out.GameSessions
 }

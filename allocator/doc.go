@@ -12,7 +12,7 @@
 //	   └──── the game session ends ─────────────────────────────────────────┘
 //
 // Around the slots there is what finds and makes game sessions: fleets with locations and computes, aliases that lead to fleets,
-// searches, and PlacePlayerSessions, which finds a game session with room and reserves there.
+// searches, queues that place new game sessions, and PlacePlayerSessions, which finds a game session with room and reserves there.
 //
 // # Invariants
 //
@@ -28,10 +28,12 @@
 //     than that in the deadlines of its partition. No other player session has a deadline there.
 //  7. A call repeated with its retry token, within the retention, changes nothing a second time, and is answered with what the
 //     first one made, as it stands by then.
-//  8. Nothing is left of a player session or game session whose retention is over, nor of a fleet, location, compute or alias
-//     that was deleted, except that game sessions stay readable by their ids for their retention.
+//  8. Nothing is left of a player session, game session or placement whose retention is over, nor of a fleet, location, compute,
+//     alias or queue that was deleted, except that game sessions stay readable by their ids for their retention.
 //  9. A game session that is TERMINATED holds no slot and admits nobody, and its status is final.
 //  10. A fleet is deleted only when all its game sessions have ended.
+//  11. A placement leaves PENDING once. FULFILLED, it has one game session, in which all its players have reservations; otherwise
+//     it leaves no game session that has not ended.
 //
 // # Time
 //
@@ -60,9 +62,12 @@
 //	berth:{p}:deadlines            sorted set  game session → earliest deadline of its reservations
 //	berth:{p}:ended                sorted set  player session → end, until the retention is over
 //	berth:{p}:ended_games          sorted set  game session → end, until the retention is over
+//	berth:{p}:placement:<ref>      hash        placement
+//	berth:{p}:pending_placements   sorted set  placement → when it is to be tried next
+//	berth:{p}:ended_placements     sorted set  placement → end, until the retention is over
 //	berth:{p}:place:<digest>       string      where a PlacePlayerSessions call tries to reserve; expires with the retention
 //	berth:{p}:seal:<ref>:<digest>  string      that the game session has refused this call for good; expires likewise
 //	berth:{control}:…                          the control plane, the instances, and what the store keeps for good
 //
-// A ref is 16 bytes in base64: of a game session the hash of its id, of a player session the UUID in its id.
+// A ref is 16 bytes in base64: of a game session the hash of its id, of a placement likewise, of a player session the UUID in its id.
 package allocator

@@ -107,6 +107,12 @@ type CreateGameSessionInput struct {
 // ErrFleetCapacityExceeded when nothing can host the game session, ErrLimitExceeded when its creator has created as many in the
 // period as the fleet allows, or ErrIdempotentParameterMismatch when the id is there with other parameters.
 func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionInput) (*GameSession, error) {
+	return a.createGameSession(ctx, in, "")
+}
+
+// createGameSession is CreateGameSession for callers, and for the try of a placement for which the game session is then kept: only
+// that may reserve in it, until openGameSession. Placements have no creator whose limit could be reached.
+func (a *Allocator) createGameSession(ctx context.Context, in CreateGameSessionInput, keptFor string) (*GameSession, error) {
 	if err := a.checkMaximum(in.MaximumPlayerSessionCount); err != nil {
 		return nil, err
 	}
@@ -126,7 +132,7 @@ func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionI
 	}
 	game, parameters := gameSessionRefOf(fleet, id), a.parameters(fleet, in)
 	host, err := a.chooseHost(ctx, fleet, in.Location)
-	if err == nil && host.limit.GameSessionsPerCreator > 0 && host.limit.PeriodMinutes > 0 {
+	if err == nil && keptFor == "" && host.limit.GameSessionsPerCreator > 0 && host.limit.PeriodMinutes > 0 {
 		known, failed := a.knownParameters(ctx, game)
 		switch {
 		case failed != nil:
@@ -138,12 +144,17 @@ func (a *Allocator) CreateGameSession(ctx context.Context, in CreateGameSessionI
 	if err != nil {
 		return a.createdBefore(ctx, game, parameters, err)
 	}
+	policy := AcceptAll
+	if keptFor != "" {
+		policy = DenyAll
+	}
 	args := append([]any{game.text, parameters}, pairs(
 		"fleet", string(fleet),
 		"id", id,
 		"name", in.Name,
 		"status", string(GameSessionActive),
-		"policy", string(AcceptAll),
+		"policy", string(policy),
+		"kept_for", keptFor,
 		"max", strconv.Itoa(in.MaximumPlayerSessionCount),
 		"protection", host.protection,
 		"creator", in.CreatorID,
@@ -243,6 +254,12 @@ func (a *Allocator) recheckFleet(ctx context.Context, fleet FleetID, game GameSe
 		return err
 	}
 	return failure(ErrInvalidFleetStatus, "fleet %s is being deleted", fleet)
+}
+
+// openGameSession lets players into a game session that was kept for the try of a placement.
+func (a *Allocator) openGameSession(ctx context.Context, game ref, keptFor string) error {
+	_, err := a.run(ctx, openGameSessionScript, []string{gameSessionKey(game)}, keptFor)
+	return err
 }
 
 // parameters digests what a game session was asked for, to tell a repeated call from another one with the same id.

@@ -35,6 +35,14 @@ func refOf(id [16]byte) ref {
 	return ref{partition(id[0]), base64.RawURLEncoding.EncodeToString(id[:])}
 }
 
+// parseRef returns the ref that has this text.
+func parseRef(text string) ref {
+	r := ref{text: text}
+	id := r.uuid()
+	r.partition = partition(id[0])
+	return r
+}
+
 // uuid returns the bytes of the ref.
 func (r ref) uuid() (id uuid.UUID) {
 	_, _ = base64.RawURLEncoding.Decode(id[:], []byte(r.text)) // every ref was encoded here
@@ -51,6 +59,15 @@ func endedKey(p partition) string { return p.prefix() + "ended" }
 
 // endedGamesKey: sorted set, game session ref -> when it ended in ms.
 func endedGamesKey(p partition) string { return p.prefix() + "ended_games" }
+
+// pendingPlacementsKey: sorted set, ref of a PENDING placement -> when it is to be tried next in ms.
+func pendingPlacementsKey(p partition) string { return p.prefix() + "pending_placements" }
+
+// endedPlacementsKey: sorted set, placement ref -> when it ended in ms.
+func endedPlacementsKey(p partition) string { return p.prefix() + "ended_placements" }
+
+// placementKey: hash, a placement's record.
+func placementKey(r ref) string { return r.partition.prefix() + "placement:" + r.text }
 
 // playerKey: sorted set, refs of a player's player sessions in this partition -> creation in ms.
 func playerKey(p partition, playerID string) string { return p.prefix() + "player:" + playerID }
@@ -105,7 +122,12 @@ const (
 	fleetsKey = controlPrefix + "fleets"
 	// aliasesKey: sorted set, alias id -> creation in ms.
 	aliasesKey = controlPrefix + "aliases"
+	// queuesKey: sorted set, game session queue name -> creation in ms.
+	queuesKey = controlPrefix + "queues"
 )
+
+// queueKey: hash, a game session queue's record.
+func queueKey(name string) string { return controlPrefix + "queue:" + name }
 
 // tagsKey: hash, tags of a resource, which is "<type>/<id>" as in its ARN.
 func tagsKey(resource string) string { return controlPrefix + "tags:" + resource }

@@ -128,6 +128,10 @@ func lists(t testing.TB, s scene) []list {
 		}, func(name string) { must(s.DeleteFleetLocations(ctx, roaming.ID, []string{name})) }, 80},
 		{"ListAliases", 100, describeAliases(allocator.ListAliasesInput{}), createAlias, deleteAlias, 0},
 		{"ListAliases of one type", 100, describeAliases(allocator.ListAliasesInput{RoutingStrategyType: allocator.RoutingTerminal}), createAlias, deleteAlias, 0},
+		{"DescribeGameSessionQueues", 100, func(limit int, token string) ([]string, string, error) {
+			all, next, err := s.DescribeGameSessionQueues(ctx, nil, limit, token)
+			return namesOf(all, func(q allocator.Queue) string { return q.Name }), next, err
+		}, func(i int) string { return s.newQueue(fmt.Sprintf("queue-%d", i), nil).Name }, func(name string) { must(s.DeleteGameSessionQueue(ctx, name)) }, 0},
 		{"DescribeGameSessions", 100, describeGames(allocator.DescribeGameSessionsInput{FleetID: hosting.ID}), createGame, nil, 0},
 		{"DescribeGameSessions, ACTIVE", 100, describeGames(allocator.DescribeGameSessionsInput{FleetID: hosting.ID, StatusFilter: allocator.GameSessionActive}), createGame, endGame, 0},
 		{"DescribePlayerSessions of a game session", 100, describePlayers(allocator.DescribePlayerSessionsInput{GameSessionID: game}), reserve, nil, 0},
@@ -145,7 +149,7 @@ func namesOf[T any](all []T, name func(T) string) (names []string) {
 
 // generous raises the quotas beyond what the lists below take.
 func generous(c *allocator.Config) {
-	c.Quotas = allocator.Quotas{Aliases: 5000, Fleets: 5000, ComputesPerFleet: 5000, Locations: 5000}
+	c.Quotas = allocator.Quotas{Aliases: 5000, Fleets: 5000, ComputesPerFleet: 5000, Locations: 5000, Queues: 5000}
 	c.MaxPlayerSessions = 10_000
 }
 
@@ -324,12 +328,12 @@ func TestPageIsAsLongAsItsLimitSays(t *testing.T) {
 func TestLastPageHasNoToken(t *testing.T) {
 	s := newScene(t, allocatortest.Miniredis(t), generous)
 	for i := range 4 {
-		createLocations(t, s.Allocator, fmt.Sprintf("custom-%d", i))
+		s.newQueue(fmt.Sprintf("queue-%d", i), nil)
 	}
-	for limit, pages := range map[int]int{1: 5, 2: 3, 4: 2, 5: 1, 6: 1} {
+	for limit, pages := range map[int]int{1: 4, 2: 2, 3: 2, 4: 1, 5: 1} {
 		in, count := "", 0
 		for {
-			_, next, err := s.ListLocations(context.Background(), limit, in)
+			_, next, err := s.DescribeGameSessionQueues(context.Background(), nil, limit, in)
 			if err != nil {
 				t.Fatal(err)
 			}

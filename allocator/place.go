@@ -178,7 +178,7 @@ func (s *snapshot) refused(i, party int) {
 // placeAt reserves in a game session, and returns nil when that refuses.
 func (a *Allocator) placeAt(ctx context.Context, game GameSessionID, group CreatePlayerSessionsInput, note *placeNote) ([]PlayerSession, error) {
 	group.GameSessionID = game
-	sessions, err := a.reserveGroup(ctx, group, note.digest)
+	sessions, err := a.reserveGroup(ctx, group, note.digest, "")
 	if errors.Is(err, ErrGameSessionFull) || errors.Is(err, ErrInvalidGameSessionStatus) || errors.Is(err, ErrNotFound) {
 		note.refusedBy = game
 		return nil, nil

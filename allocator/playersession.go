@@ -95,15 +95,15 @@ type CreatePlayerSessionsInput struct {
 // CreatePlayerSessions reserves a slot for each player, or for none of them when there is not room for all. The rules
 // and errors are those of CreatePlayerSession.
 func (a *Allocator) CreatePlayerSessions(ctx context.Context, in CreatePlayerSessionsInput) ([]PlayerSession, error) {
-	return a.reserveGroup(ctx, in, "")
+	return a.reserveGroup(ctx, in, "", "")
 }
 
 // sealLife is how long a refusal is sealed: longer than any attempt of a call can be under way.
 const sealLife = 10 * time.Minute
 
 // reserveGroup is CreatePlayerSessions. With a digest of the call, a refusal is final: slower attempts of the same call are refused
-// there, too.
-func (a *Allocator) reserveGroup(ctx context.Context, in CreatePlayerSessionsInput, digest string) ([]PlayerSession, error) {
+// there, too. keptFor is the try of a placement for which the game session may be kept.
+func (a *Allocator) reserveGroup(ctx context.Context, in CreatePlayerSessionsInput, digest, keptFor string) ([]PlayerSession, error) {
 	err := in.validate()
 	if err == nil {
 		in.GameSessionID, err = a.throughAlias(ctx, in.GameSessionID)
@@ -121,7 +121,7 @@ func (a *Allocator) reserveGroup(ctx context.Context, in CreatePlayerSessionsInp
 	if digest != "" {
 		seal = sealLife.Milliseconds()
 	}
-	args := []any{game.text, a.reservationTimeout.Milliseconds(), seal}
+	args := []any{game.text, a.reservationTimeout.Milliseconds(), seal, keptFor}
 	players := make([]ref, len(in.PlayerIDs))
 	for i, playerID := range in.PlayerIDs {
 		players[i] = a.reservationRef(token, game, playerID)

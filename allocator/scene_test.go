@@ -40,7 +40,7 @@ func newScene(t testing.TB, store *allocatortest.Store, change ...func(*allocato
 }
 
 // unlimited lets a test create what it likes.
-var unlimited = allocator.Quotas{Aliases: 1 << 20, Fleets: 1 << 20, ComputesPerFleet: 1 << 20, Locations: 1 << 20}
+var unlimited = allocator.Quotas{Aliases: 1 << 20, Fleets: 1 << 20, ComputesPerFleet: 1 << 20, Locations: 1 << 20, Queues: 1 << 20}
 
 // open returns an Allocator with a client of its own, as another process would have.
 func open(t testing.TB, store *allocatortest.Store, change ...func(*allocator.Config)) *allocator.Allocator {

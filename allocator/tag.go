@@ -11,7 +11,7 @@ import (
 // maxTags is how many tags a resource may have.
 const maxTags = 50
 
-// TagResource adds tags to a fleet, alias or location, given by its ARN, or changes their values.
+// TagResource adds tags to a fleet, alias, location or game session queue, given by its ARN, or changes their values.
 //
 // It fails with ErrInvalidRequest, also when there would be more than 50 tags, or ErrNotFound.
 func (a *Allocator) TagResource(ctx context.Context, arn string, tags map[string]string) error {
@@ -84,6 +84,8 @@ func (a *Allocator) taggable(arn string) (resource, record string, err error) {
 			return resource, fleetKey(FleetID(id)), nil
 		case "alias":
 			return resource, aliasKey(AliasID(id)), nil
+		case "gamesessionqueue":
+			return resource, queueKey(id), nil
 		case "location":
 			return resource, locationKey(id), nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,17 +21,21 @@ type Swept struct {
 }
 
 // Sweep does in all partitions, whoever owns them, what Run does all the time in those of its instance; call it where nothing
-// runs Run. It marks every reservation that is past its deadline, deletes the player sessions and game sessions whose
-// retention is over, and carries on where a TerminateGameSession broke off.
+// runs Run. It marks every reservation that is past its deadline, deletes the player sessions, game sessions and placements whose
+// retention is over, carries on where a TerminateGameSession broke off, and tries the placements that are PENDING.
 func (a *Allocator) Sweep(ctx context.Context) (Swept, error) {
 	all := make([]partition, Partitions)
 	for p := range all {
 		all[p] = partition(p)
 	}
-	return a.sweep(ctx, all)
+	swept, err := a.sweep(ctx, all)
+	if err != nil {
+		return swept, err
+	}
+	return swept, a.tryPlacements(ctx, all)
 }
 
-// sweep works through the partitions until nothing in them is due. It costs TIME and three commands a partition, in one
+// sweep works through the partitions until nothing in them is due. It costs TIME and four commands a partition, in one
 // round trip a shard, and more only for what is due.
 func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, error) {
 	var swept Swept
@@ -41,7 +46,7 @@ func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, e
 		}
 		timedOut, err := a.timeOut(ctx, due)
 		swept.TimedOut += timedOut
-		for _, purge := range []func(context.Context, []dueIn) (int, error){a.purge, a.purgeGames} {
+		for _, purge := range []func(context.Context, []dueIn) (int, error){a.purge, a.purgeGames, a.purgePlacements} {
 			purged, failed := purge(ctx, due)
 			swept.Purged += purged
 			err = errors.Join(err, failed)
@@ -62,11 +67,12 @@ func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, e
 // dueIn is what is due in one partition.
 type dueIn struct {
 	partition
-	now        int64
-	games      []ref // that may have reservations past their deadline, or are TERMINATING
-	ended      []ref // player sessions whose retention is over
-	endedGames []ref // game sessions whose retention is over
-	more       bool  // more may be due than is listed
+	now             int64
+	games           []ref // that may have reservations past their deadline, or are TERMINATING
+	ended           []ref // player sessions whose retention is over
+	endedGames      []ref // game sessions whose retention is over
+	endedPlacements []ref // whose retention is over
+	more            bool  // more may be due than is listed
 }
 
 // due lists what is due in the partitions, by the clock of the store. Those in which nothing is are left out.
@@ -80,11 +86,13 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 	games := make([]*redis.ZSliceCmd, len(partitions))
 	ended := make([]*redis.StringSliceCmd, len(partitions))
 	endedGames := make([]*redis.StringSliceCmd, len(partitions))
+	endedPlacements := make([]*redis.StringSliceCmd, len(partitions))
 	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i, p := range partitions {
 			games[i] = pipe.ZRangeByScoreWithScores(ctx, deadlinesKey(p), upTo(now))
 			ended[i] = pipe.ZRangeByScore(ctx, endedKey(p), upTo(over))
 			endedGames[i] = pipe.ZRangeByScore(ctx, endedGamesKey(p), upTo(over))
+			endedPlacements[i] = pipe.ZRangeByScore(ctx, endedPlacementsKey(p), upTo(over))
 		}
 	})
 	if err != nil {
@@ -95,6 +103,7 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 		d := dueIn{
 			partition: p, now: now,
 			ended: refsOf(p, ended[i].Val()), endedGames: refsOf(p, endedGames[i].Val()),
+			endedPlacements: refsOf(p, endedPlacements[i].Val()),
 		}
 		for _, z := range games[i].Val() {
 			d.games = append(d.games, ref{p, z.Member.(string)})
@@ -102,7 +111,7 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 			d.more = d.more || int64(z.Score) <= over
 		}
 		d.more = d.more || len(d.games) == sweepBatch || len(d.ended) == sweepBatch
-		if len(d.games)+len(d.ended)+len(d.endedGames) > 0 {
+		if len(d.games)+len(d.ended)+len(d.endedGames)+len(d.endedPlacements) > 0 {
 			all = append(all, d)
 		}
 	}
@@ -123,15 +132,17 @@ func refsOf(p partition, texts []string) []ref {
 
 // dueGame is a game session that is due in a sweep.
 type dueGame struct {
-	game  ref
-	in    *dueIn
-	due   *redis.StringSliceCmd // refs of reservations past their deadline
-	facts *redis.SliceCmd       // status, fleet
-	fleet *redis.StringCmd      // status of the fleet
+	game   ref
+	in     *dueIn
+	due    *redis.StringSliceCmd // refs of reservations past their deadline
+	facts  *redis.SliceCmd       // status, fleet, id, for which try of which placement it is kept
+	fleet  *redis.StringCmd      // status of the fleet
+	placed *redis.SliceCmd       // status, try and game session of the placement
 }
 
 func (d dueGame) status() GameSessionStatus { return GameSessionStatus(fields(d.facts.Val()).text(0)) }
 func (d dueGame) fleetID() FleetID          { return FleetID(fields(d.facts.Val()).text(1)) }
+func (d dueGame) keptFor() string           { return fields(d.facts.Val()).text(3) }
 
 // timeOut marks the reservations that are due, ends the game sessions that are TERMINATING, and sees to those that are new.
 func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err error) {
@@ -156,7 +167,7 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 				games = append(games, dueGame{
 					game: game, in: &due[i],
 					due:   pipe.ZRangeByScore(ctx, slotsKey(game), upTo(due[i].now)),
-					facts: pipe.HMGet(ctx, gameSessionKey(game), "status", "fleet"),
+					facts: pipe.HMGet(ctx, gameSessionKey(game), "status", "fleet", "id", "kept_for"),
 				})
 			}
 		}
@@ -168,6 +179,9 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 		for i := range games {
 			g := &games[i]
 			g.fleet = pipe.HGet(ctx, fleetKey(g.fleetID()), "status")
+			if placement, _, kept := strings.Cut(g.keptFor(), " "); kept {
+				g.placed = pipe.HMGet(ctx, placementKey(parseRef(placement)), "status", "try", "game")
+			}
 		}
 	})
 	return games, err
@@ -179,14 +193,16 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 		return 0, a.finishGameSession(ctx, g.game)
 	}
 	players := g.due.Val()
-	if g.status() == GameSessionActive && len(players) == 0 {
+	if g.status() == GameSessionActive && (len(players) == 0 || g.keptFor() != "") {
 		decided, err := a.settle(ctx, g)
 		if err != nil {
 			return 0, err
 		}
 		if !decided {
 			g.in.more = false // it stays due, so it would be looked at again at once
-			return 0, nil
+			if len(players) == 0 {
+				return 0, nil
+			}
 		}
 	}
 	if len(players) == sweepBatch {
@@ -205,15 +221,35 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 	return int(reply.int(1)), nil
 }
 
-// settle decides about a game session whose creator may have died before it saw that the fleet is gone. It returns
-// false while nobody can tell.
+// settle decides about a game session whose creator may have died before it saw that the fleet is gone, or that the placement has
+// ended or given up the try for which the game session is kept. It returns false while nobody can tell.
 func (a *Allocator) settle(ctx context.Context, g dueGame) (decided bool, err error) {
-	switch FleetStatus(g.fleet.Val()) {
-	case FleetDeleting:
+	fleet := FleetStatus(g.fleet.Val())
+	wanted := fleet != ""
+	if fleet == FleetDeleting {
 		return false, nil // the deletion fails if it knows of the game session
-	case "":
+	}
+	if g.placed != nil && wanted {
+		placement := fields(g.placed.Val())
+		_, try, _ := strings.Cut(g.keptFor(), " ")
+		switch PlacementStatus(placement.text(0)) {
+		case PlacementPending:
+			wanted = placement.text(1) == try
+			if wanted {
+				return false, nil
+			}
+		case PlacementFulfilled:
+			wanted = placement.text(2) == string(a.gameSessionID(g.fleetID(), fields(g.facts.Val()).text(2)))
+		default:
+			wanted = false
+		}
+	}
+	switch {
+	case !wanted:
 		_, err := a.terminate(ctx, g.game, g.fleetID(), ForceTerminated)
 		return true, err
+	case g.placed != nil:
+		return true, a.openGameSession(ctx, g.game, g.keptFor())
 	}
 	return true, nil
 }
@@ -263,6 +299,9 @@ func (a *Allocator) Run(ctx context.Context) {
 			_, err := a.sweep(ctx, a.owner.partitions())
 			a.logged(ctx, "sweep", err)
 		})
+	})
+	parts.Go(func() { // apart from the sweep, which is not to wait for them
+		every(ctx, a.sweepInterval, func() { a.logged(ctx, "placements", a.tryPlacements(ctx, a.owner.partitions())) })
 	})
 	if !a.sweepOnly {
 		parts.Go(func() {

@@ -259,6 +259,83 @@ TerminateGameSession
   R GameSessionId                 string   1..512     [a-zA-Z0-9:/-]+
   R TerminationMode               enum     TRIGGER_ON_PROCESS_TERMINATE,FORCE_TERMINATE
 
+CreateGameSessionQueue
+  R Name                          string   1..128     [a-zA-Z0-9-]+
+  - TimeoutInSeconds              integer  0..
+  - PlayerLatencyPolicies         list     ..
+  - PlayerLatencyPolicies[0].MaximumIndividualPlayerLatencyMilliseconds integer  0..
+  - PlayerLatencyPolicies[0].PolicyDurationSeconds integer  0..
+  - Destinations                  list     ..
+  - Destinations[0].DestinationArn string   1..512     [a-zA-Z0-9:/-]+
+  - FilterConfiguration           struct
+  - FilterConfiguration.AllowedLocations list     1..100
+  - FilterConfiguration.AllowedLocations[0] string   1..64      ^[A-Za-z0-9\-]+
+  - PriorityConfiguration         struct
+  - PriorityConfiguration.PriorityOrder list     1..4
+  - PriorityConfiguration.PriorityOrder[0] enum     LATENCY,COST,DESTINATION,LOCATION
+  - PriorityConfiguration.LocationOrder list     1..100
+  - PriorityConfiguration.LocationOrder[0] string   1..64      ^[A-Za-z0-9\-]+
+  - CustomEventData               string   0..256
+  - NotificationTarget            string   0..300     [a-zA-Z0-9:_-]*(\.fifo)?
+  - Tags                          list     0..200
+  R Tags[0].Key                   string   1..128
+  R Tags[0].Value                 string   0..256
+
+DescribeGameSessionQueues
+  - Names                         list     ..
+  - Names[0]                      string   1..256     [a-zA-Z0-9-]+|^arn:.*:gamesessionqueue\/[a-zA-Z0-9-]+
+  - Limit                         integer  1..
+  - NextToken                     string   1..1024
+
+UpdateGameSessionQueue
+  R Name                          string   1..256     [a-zA-Z0-9-]+|^arn:.*:gamesessionqueue\/[a-zA-Z0-9-]+
+  - TimeoutInSeconds              integer  0..
+  - PlayerLatencyPolicies         list     ..
+  - PlayerLatencyPolicies[0].MaximumIndividualPlayerLatencyMilliseconds integer  0..
+  - PlayerLatencyPolicies[0].PolicyDurationSeconds integer  0..
+  - Destinations                  list     ..
+  - Destinations[0].DestinationArn string   1..512     [a-zA-Z0-9:/-]+
+  - FilterConfiguration           struct
+  - FilterConfiguration.AllowedLocations list     1..100
+  - FilterConfiguration.AllowedLocations[0] string   1..64      ^[A-Za-z0-9\-]+
+  - PriorityConfiguration         struct
+  - PriorityConfiguration.PriorityOrder list     1..4
+  - PriorityConfiguration.PriorityOrder[0] enum     LATENCY,COST,DESTINATION,LOCATION
+  - PriorityConfiguration.LocationOrder list     1..100
+  - PriorityConfiguration.LocationOrder[0] string   1..64      ^[A-Za-z0-9\-]+
+  - CustomEventData               string   0..256
+  - NotificationTarget            string   0..300     [a-zA-Z0-9:_-]*(\.fifo)?
+
+DeleteGameSessionQueue
+  R Name                          string   1..256     [a-zA-Z0-9-]+|^arn:.*:gamesessionqueue\/[a-zA-Z0-9-]+
+
+StartGameSessionPlacement
+  R PlacementId                   string   1..48      [a-zA-Z0-9-]+
+  R GameSessionQueueName          string   1..256     [a-zA-Z0-9-]+|^arn:.*:gamesessionqueue\/[a-zA-Z0-9-]+
+  - GameProperties                list     ..16
+  R GameProperties[0].Key         string   ..32
+  R GameProperties[0].Value       string   ..96
+  R MaximumPlayerSessionCount     integer  0..
+  - GameSessionName               string   1..1024
+  - PlayerLatencies               list     ..
+  - PlayerLatencies[0].PlayerId   string   1..1024
+  - PlayerLatencies[0].RegionIdentifier string   1..1024
+  - PlayerLatencies[0].LatencyInMilliseconds float    0..
+  - DesiredPlayerSessions         list     ..
+  - DesiredPlayerSessions[0].PlayerId string   1..1024
+  - DesiredPlayerSessions[0].PlayerData string   1..2048
+  - GameSessionData               string   1..262144
+  - PriorityConfigurationOverride struct
+  - PriorityConfigurationOverride.PlacementFallbackStrategy enum     DEFAULT_AFTER_SINGLE_PASS,NONE
+  R PriorityConfigurationOverride.LocationOrder list     1..10
+  - PriorityConfigurationOverride.LocationOrder[0] string   1..64      ^[A-Za-z0-9\-]+
+
+DescribeGameSessionPlacement
+  R PlacementId                   string   1..48      [a-zA-Z0-9-]+
+
+StopGameSessionPlacement
+  R PlacementId                   string   1..48      [a-zA-Z0-9-]+
+
 PlacePlayerSessions
   - FleetId                       string   1..512     ^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$
   - AliasId                       string   ..         ^alias-\S+|^arn:.*:alias\/alias-\S+
@@ -332,10 +409,13 @@ var samples = map[string]sample{
 	`^[a-z]*fleet-[a-zA-Z0-9\-]+`: begin("fleet-", "fleet-", "Fleet-1", "fleet-1_2", "fleet-1\n"),
 	`^[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?$|^arn:.*:compute\/[a-zA-Z0-9\-]+(\/[a-zA-Z0-9\-]+)?`: begin("",
 		"", "host_1", "host/", "/host", "host/1/2", "host 1", "host\n", "arn:aws:gamelift:us-east-1::compute/", "arn:aws:gamelift:us-east-1::fleet/host"),
-	`.*\S.*`:          begin("", " ", "\t\n "),
-	`[a-zA-Z0-9-]+`:   begin("", "a_b", "a/b", "ab\n", "ü"),
-	`[a-zA-Z0-9:/-]+`: begin("", "a_b", "a.b", "ab\n", "ü"),
-	`^psess-\S+`:      begin("psess-", "psess-", "session-1", "xpsess-1", "psess-1 2", "psess-1\n"),
+	`[a-zA-Z0-9-]+|^arn:.*:gamesessionqueue\/[a-zA-Z0-9-]+`: begin("",
+		"a_b", "a/b", "ab\n", "ü", "arn:aws:gamelift:us-east-1::gamesessionqueue/", "arn:aws:gamelift:us-east-1::alias/a"),
+	`[a-zA-Z0-9:_-]*(\.fifo)?`: begin("", "a.b", "a/b", "a b", "a.fifo.fifo", ".fifo\n", "ü"),
+	`.*\S.*`:                   begin("", " ", "\t\n "),
+	`[a-zA-Z0-9-]+`:            begin("", "a_b", "a/b", "ab\n", "ü"),
+	`[a-zA-Z0-9:/-]+`:          begin("", "a_b", "a.b", "ab\n", "ü"),
+	`^psess-\S+`:               begin("psess-", "psess-", "session-1", "xpsess-1", "psess-1 2", "psess-1\n"),
 	`^alias-\S+|^arn:.*:alias\/alias-\S+`: begin("alias-",
 		"alias-", "arn:aws:gamelift:us-east-1::alias/", "alias-1 2", "alias-1\n"),
 	`^[a-z]*fleet-[a-zA-Z0-9\-]+$|^arn:.*:[a-z]*fleet\/[a-z]*fleet-[a-zA-Z0-9\-]+$`: begin("fleet-",
@@ -354,7 +434,7 @@ func begin(prefix string, refused ...string) sample {
 
 // beyond are the messages with which an input is refused although it breaks no constraint: because nothing goes by that
 // name, because members do not go together, or because Berth does not have what is asked for.
-var beyond = regexp.MustCompile(`^(there is no (game session|player session|fleet|alias|location|resource) |fleet \S+ has no (location|compute) |` +
+var beyond = regexp.MustCompile(`^(there is no (game session|player session|fleet|alias|location|placement|resource) |fleet \S+ has no (location|compute) |` +
 	`Location \S+ is not a location of |` +
 	`Locations is empty; |Location is missing; name |neither FleetId nor AliasId is given|` +
 	`FleetId and AliasId are both given|GameSessionId is given with FleetId or AliasId|[02] of GameSessionId, PlayerId and PlayerSessionId are given|` +
@@ -365,7 +445,9 @@ var beyond = regexp.MustCompile(`^(there is no (game session|player session|flee
 	`fleet \S+ would have more than 100 locations|` +
 	`RoutingStrategy.FleetId is (missing; a SIMPLE|fleet-\S+, and there is no such fleet|for SIMPLE aliases)|RoutingStrategy.Type is "";|` +
 	`RoutingStrategy.Message is (missing; a TERMINAL|for TERMINAL aliases)|` +
-	`(Filter|Sort)Expression, |` +
+	`(Filter|Sort)Expression, |Destinations\[0\]: |Destinations\[0\].DestinationArn is missing|` +
+	`PlayerLatencies\[0\] lacks |DesiredPlayerSessions\[0\].PlayerId is missing|` +
+	`DesiredPlayerSessions has 1 members, and MaximumPlayerSessionCount is 0; |` +
 	`PlayerDataMap has "alice")`)
 
 // validInput makes an input of an operation that succeeds.
@@ -442,12 +524,39 @@ func (s *service) validInput(operation string) members {
 		return members{"FleetId": s.fleet}
 	case "TerminateGameSession":
 		return members{"GameSessionId": s.newGameSession(1), "TerminationMode": "FORCE_TERMINATE"}
+	case "CreateGameSessionQueue":
+		return queueSettings(members{"Name": s.fresh("queue-")})
+	case "UpdateGameSessionQueue":
+		return queueSettings(members{"Name": s.newQueue()})
+	case "DescribeGameSessionQueues":
+		return members{"Names": []any{s.newQueue()}}
+	case "DeleteGameSessionQueue":
+		return members{"Name": s.newQueue()}
+	case "StartGameSessionPlacement":
+		return members{
+			"PlacementId": s.fresh("placement-"), "GameSessionQueueName": s.newQueue(), "MaximumPlayerSessionCount": 1,
+			"GameProperties":                []any{members{"Key": "mode", "Value": "duel"}},
+			"PlayerLatencies":               []any{members{"PlayerId": "alice", "RegionIdentifier": location, "LatencyInMilliseconds": 20.5}},
+			"DesiredPlayerSessions":         []any{members{"PlayerId": "alice"}},
+			"PriorityConfigurationOverride": members{"LocationOrder": []any{location}},
+		}
+	case "DescribeGameSessionPlacement", "StopGameSessionPlacement":
+		input := s.validInput("StartGameSessionPlacement")
+		s.mustCall("StartGameSessionPlacement", input)
+		return members{"PlacementId": input["PlacementId"]}
 	case "PlacePlayerSessions":
 		s.newGameSession(25)
 		return members{"FleetId": s.fleet, "PlayerIds": []any{"bob", "alice"}, "PlayerDataMap": members{"alice": "level 7"}}
 	}
 	s.t.Fatalf("no input for %s; add one, and its members to the table", operation)
 	return nil
+}
+
+// queueSettings adds settings of a queue to an input.
+func queueSettings(input members) members {
+	input["FilterConfiguration"] = members{"AllowedLocations": []any{location}}
+	input["PriorityConfiguration"] = members{"PriorityOrder": []any{"COST"}, "LocationOrder": []any{location}}
+	return input
 }
 
 // listOf makes a valid value of n members for a list.
@@ -470,8 +579,14 @@ func (s *service) listOf(operation, path string, n int) []any {
 			list[i] = []string{"CUSTOM", "AWS"}[i%2]
 		case "FleetIds":
 			list[i] = s.fleet
-		case "TagKeys":
+		case "TagKeys", "PriorityConfigurationOverride.LocationOrder", "PriorityConfiguration.LocationOrder", "FilterConfiguration.AllowedLocations":
 			list[i] = fmt.Sprint("name-", i)
+		case "PriorityConfiguration.PriorityOrder":
+			list[i] = []string{"LATENCY", "COST", "DESTINATION", "LOCATION"}[i%4]
+		case "Destinations":
+			list[i] = members{"DestinationArn": "arn:aws:gamelift:us-east-1::fleet/" + s.fleet}
+		case "PlayerLatencyPolicies":
+			list[i] = members{"MaximumIndividualPlayerLatencyMilliseconds": 100}
 		default:
 			s.t.Fatalf("no value for %s of %s", path, operation)
 		}
@@ -524,6 +639,7 @@ func (m member) trials(s *service) (all []trial) {
 	makeValue := map[string]func(int) any{
 		"string":  func(n int) any { return strings.Repeat("🎮", n) }, // one character, two UTF-16 units, four bytes
 		"integer": func(n int) any { return n },
+		"float":   func(n int) any { return float64(n) + 0.5 },
 		"list":    func(n int) any { return s.listOf(m.operation, m.path, n) },
 	}[m.kind]
 	if m.pattern != "" {
@@ -551,7 +667,7 @@ func (m member) trials(s *service) (all []trial) {
 		if m.pattern == "" {
 			accept(makeValue(m.min), fmt.Sprintf("the minimum %d", m.min))
 		}
-		if m.min > 0 || m.kind == "integer" {
+		if m.min > 0 || m.kind == "integer" || m.kind == "float" {
 			refuse(makeValue(m.min-1), fmt.Sprint(m.min-1), fmt.Sprintf("the minimum is %d", m.min))
 		}
 	}
@@ -673,7 +789,7 @@ func TestResourceKeepsFiftyTags(t *testing.T) {
 	eachWire(t, func(t *testing.T, w wire) {
 		for operation, arnAt := range map[string][]any{
 			"CreateFleet": {"FleetAttributes", "FleetArn"}, "CreateLocation": {"Location", "LocationArn"},
-			"CreateAlias": {"Alias", "AliasArn"},
+			"CreateAlias": {"Alias", "AliasArn"}, "CreateGameSessionQueue": {"GameSessionQueue", "GameSessionQueueArn"},
 		} {
 			arn := w.must(t, s, operation, s.validInput(operation).with("Tags", tagsOf(50))).text(arnAt...)
 			list := w.must(t, s, "ListTagsForResource", members{"ResourceARN": arn})
@@ -716,6 +832,7 @@ func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 			{"CreateFleet", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
 			{"CreateLocation", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
 			{"CreateAlias", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
+			{"CreateGameSessionQueue", "Tags", tagsOf(51), "Tags has 51 members; a resource may have 50 at most"},
 			{"TagResource", "Tags", tagsOf(51), "would have 51 tags; it may have 50 at most"},
 			{"SearchGameSessions", "FleetId", nil, "neither FleetId nor AliasId is given; give one"},
 			{"DescribeGameSessionDetails", "Limit", 101, "Limit is 101; it must be 1 to 100"},
@@ -724,7 +841,15 @@ func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 			{"ListCompute", "Limit", 101, "Limit is 101; it must be 1 to 100"},
 			{"PlacePlayerSessions", "PlayerIds", []string{"alice", "alice"}, `"alice" twice`},
 			{"PlacePlayerSessions", "FleetId", nil, "neither FleetId nor AliasId is given; give one"},
+			{"StartGameSessionPlacement", "MaximumPlayerSessionCount", 201, "MaximumPlayerSessionCount is 201; it must be 0 to 200"},
+			{"StartGameSessionPlacement", "PlayerLatencies[0].PlayerId", nil, "PlayerLatencies[0] lacks PlayerId"},
+			{"StartGameSessionPlacement", "DesiredPlayerSessions[0].PlayerId", nil, "DesiredPlayerSessions[0].PlayerId is missing"},
+			{"StartGameSessionPlacement", "MaximumPlayerSessionCount", 0, "they must fit in"},
+			{"CreateGameSessionQueue", "PriorityConfiguration.PriorityOrder", []string{"COST", "COST"}, "PriorityConfiguration.PriorityOrder has a member twice"},
+			{"CreateGameSessionQueue", "PriorityConfiguration.LocationOrder", []string{"a", "a"}, "PriorityConfiguration.LocationOrder has a member twice"},
 			// The model's integers have 32 bits.
+			{"CreateGameSessionQueue", "TimeoutInSeconds", 1 << 31, "TimeoutInSeconds is 2147483648; the maximum is 2147483647"},
+			{"UpdateGameSessionQueue", "PlayerLatencyPolicies", []members{{"PolicyDurationSeconds": 1 << 31}}, "PlayerLatencyPolicies[0].PolicyDurationSeconds is 2147483648"},
 			{"CreateFleet", "ResourceCreationLimitPolicy.PolicyPeriodInMinutes", 1 << 31, "ResourceCreationLimitPolicy.PolicyPeriodInMinutes is 2147483648"},
 			{"CreateAlias", "RoutingStrategy.FleetId", nil, "RoutingStrategy.FleetId is missing"},
 			{"CreateAlias", "RoutingStrategy.Type", nil, "RoutingStrategy.Type is"},

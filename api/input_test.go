@@ -53,6 +53,16 @@ func TestNullMembersAreNotSet(t *testing.T) {
 		w.must(t, s, "DescribeFleetAttributes", members{"FleetIds": nil, "Limit": nil, "NextToken": nil})
 		w.must(t, s, "ListCompute", members{"FleetId": s.fleet, "Location": nil, "ComputeStatus": nil, "ContainerGroupDefinitionName": nil, "Limit": nil})
 		w.must(t, s, "SearchGameSessions", members{"FleetId": s.fleet, "AliasId": nil, "FilterExpression": nil, "SortExpression": nil})
+		queue := s.fresh("queue-")
+		w.must(t, s, "CreateGameSessionQueue", members{
+			"Name": queue, "TimeoutInSeconds": nil, "PlayerLatencyPolicies": nil, "Destinations": nil, "FilterConfiguration": nil,
+			"PriorityConfiguration": members{"PriorityOrder": nil, "LocationOrder": []string{location}}, "CustomEventData": nil, "NotificationTarget": nil, "Tags": nil,
+		})
+		r := w.must(t, s, "UpdateGameSessionQueue", members{"Name": queue, "TimeoutInSeconds": nil, "PriorityConfiguration": nil, "CustomEventData": "finale"})
+		if r.text("GameSessionQueue", "PriorityConfiguration", "LocationOrder", 0) != location || r.text("GameSessionQueue", "CustomEventData") != "finale" {
+			t.Errorf("the queue is %q", r.body)
+		}
+		refused(t, w.call(t, s, "UpdateGameSessionQueue", members{"Name": nil}), "Name is missing")
 	})
 }
 
@@ -74,6 +84,13 @@ func TestUnknownMembersAreIgnored(t *testing.T) {
 		if r.text("FleetIds", 0) != s.fleet {
 			t.Errorf("the fleets are %q", r.body)
 		}
+		r = w.must(t, s, "CreateGameSessionQueue", members{
+			"Name": s.fresh("queue-"), "queueSettings": members{"TimeoutInSeconds": -1}, "TimeoutInSeconds": 7,
+			"PriorityConfiguration": members{"PriorityOrder": []string{"COST"}, "Weather": nil},
+		})
+		if r.number("GameSessionQueue", "TimeoutInSeconds") != 7 {
+			t.Errorf("the queue is %q", r.body)
+		}
 	})
 }
 
@@ -86,6 +103,10 @@ func TestMemberNamesAreCaseSensitive(t *testing.T) {
 		refused(t, w.call(t, s, "UpdateGameSession", members{"GameSessionId": game, "GameProperties": []members{{"key": "mode", "value": "duel"}}}),
 			"GameProperties[0].Key is missing", "GameProperties[0].Value is missing")
 		w.must(t, s, "ListFleets", members{"limit": -1, "LIMIT": "many", "nexttoken": 7})
+		r := w.must(t, s, "CreateGameSessionQueue", members{"Name": s.fresh("queue-"), "timeoutInSeconds": -1, "CUSTOMEVENTDATA": 7, "priorityConfiguration": "none"})
+		if got := r.object("GameSessionQueue"); got["CustomEventData"] != "" || r.number("GameSessionQueue", "TimeoutInSeconds") != 600 {
+			t.Errorf("the queue is %q", r.body)
+		}
 		refused(t, w.call(t, s, "CreateAlias", members{"name": "front", "routingStrategy": members{}}), "Name is missing", "RoutingStrategy is missing")
 		refused(t, w.call(t, s, "TagResource", members{"ResourceArn": "arn", "tags": []any{}}), "ResourceARN is missing", "Tags is missing")
 	})
@@ -189,6 +210,11 @@ func TestValueOfTheWrongTypeIsRefusedByName(t *testing.T) {
 			{"ListFleets", "Limit", "7"},
 			{"ListFleets", "NextToken", 7},
 			{"DescribeFleetAttributes", "FleetIds", "fleet-1"},
+			{"CreateGameSessionQueue", "TimeoutInSeconds", "7"},
+			{"CreateGameSessionQueue", "Destinations", []string{"fleet-1"}},
+			{"CreateGameSessionQueue", "PriorityConfiguration", members{"LocationOrder": []int{7}}},
+			{"UpdateGameSessionQueue", "FilterConfiguration", []string{location}},
+			{"StartGameSessionPlacement", "PlayerLatencies", []members{{"LatencyInMilliseconds": "7"}}},
 			{"CreateAlias", "RoutingStrategy", "SIMPLE"},
 			{"TagResource", "Tags", members{"team": "red"}},
 			{"PlacePlayerSessions", "PlayerDataMap", []string{"alice"}},

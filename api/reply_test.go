@@ -647,3 +647,14 @@ func TestNextTokenLeadsThroughAllPages(t *testing.T) {
 		}
 	})
 }
+
+func TestLatencyKeepsItsValueAndHas32Bits(t *testing.T) {
+	eachWire(t, func(t *testing.T, w wire) {
+		s := newService(t)
+		input := s.validInput("StartGameSessionPlacement").with("PlayerLatencies[0].LatencyInMilliseconds", float32(20.1))
+		got := w.must(t, s, "StartGameSessionPlacement", input).at("GameSessionPlacement", "PlayerLatencies", 0, "LatencyInMilliseconds")
+		if want, err := w.encode(float32(20.1)); err != nil || got != string(want) {
+			t.Errorf("the latency is %q, want %q (error: %v)", got, want, err)
+		}
+	})
+}

@@ -108,6 +108,7 @@ func TestEveryChangeCanBeRepeatedWithItsToken(t *testing.T) {
 			"CreateLocation", "CreateFleet", "RegisterCompute", "CreateGameSession", "UpdateGameSession",
 			"CreatePlayerSession", "CreatePlayerSessions", "AcceptPlayerSession", "RemovePlayerSession", "PlacePlayerSessions",
 			"TerminateGameSession", "UpdateFleetAttributes", "CreateFleetLocations", "CreateAlias", "TagResource", "UntagResource",
+			"CreateGameSessionQueue", "UpdateGameSessionQueue", "StopGameSessionPlacement",
 		} {
 			input := s.validInput(operation)
 			first := w.must(t, s, operation, input, "amz-sdk-invocation-id", operation)

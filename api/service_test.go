@@ -51,7 +51,7 @@ func newService(t testing.TB) *service {
 }
 
 // quotas let tests create as much as they like.
-var quotas = allocator.Quotas{Aliases: 1_000_000, Fleets: 1_000_000, ComputesPerFleet: 1_000_000, Locations: 1_000_000}
+var quotas = allocator.Quotas{Aliases: 1_000_000, Fleets: 1_000_000, ComputesPerFleet: 1_000_000, Locations: 1_000_000, Queues: 1_000_000}
 
 func newHandler(t testing.TB, client redis.UniversalClient, log *slog.Logger) http.Handler {
 	t.Helper()
@@ -94,6 +94,14 @@ func (s *service) newFleet() (id string) {
 func (s *service) newAlias(member string) string {
 	s.t.Helper()
 	return s.mustCall("CreateAlias", s.validInput("CreateAlias")).text("Alias", member)
+}
+
+// newQueue creates a queue without destinations.
+func (s *service) newQueue() (name string) {
+	s.t.Helper()
+	name = s.fresh("queue-")
+	s.mustCall("CreateGameSessionQueue", members{"Name": name})
+	return name
 }
 
 // reserve reserves a slot and returns the player session's id.

@@ -23,6 +23,10 @@ var patterns = map[string]*regexp.Regexp{
 	"aliasName":       regexp.MustCompile(`(?s)^.*\S.*$`),
 	"locationOrArn":   regexp.MustCompile(`^custom-[A-Za-z0-9\-]+$|^arn:.*:location/custom-\S+$`),
 	"computeOrArn":    regexp.MustCompile(`^[a-zA-Z0-9\-]+(/[a-zA-Z0-9\-]+)?$|^arn:.*:compute/[a-zA-Z0-9\-]+(/[a-zA-Z0-9\-]+)?$`),
+	"queueName":       regexp.MustCompile(`^[a-zA-Z0-9-]+$`),
+	"queueNameOrArn":  regexp.MustCompile(`^[a-zA-Z0-9-]+$|^arn:.*:gamesessionqueue/[a-zA-Z0-9-]+$`),
+	"destinationArn":  regexp.MustCompile(`^[a-zA-Z0-9:/-]+$`),
+	"notification":    regexp.MustCompile(`^[a-zA-Z0-9:_-]*(\.fifo)?$`),
 	"buildIdOrArn":    regexp.MustCompile(`^build-\S+|^arn:.*:build/build-\S+`),
 	"scriptIdOrArn":   regexp.MustCompile(`^script-\S+|^arn:.*:script/script-\S+`),
 	"token":           regexp.MustCompile(`^[a-zA-Z0-9-]+$`),
@@ -76,6 +80,8 @@ func explain(broken validator.FieldError) string {
 		return fmt.Sprintf("%s %s; the maximum is %s", member, size(broken.Value()), limit)
 	case "oneof":
 		return fmt.Sprintf("%s is %q; it must be one of %s", member, broken.Value(), strings.Join(strings.Fields(limit), ", "))
+	case "unique":
+		return member + " has a member twice; give each once"
 	case "pattern":
 		return fmt.Sprintf("%s does not match the pattern %s", member, patterns[limit])
 	}

@@ -1,6 +1,6 @@
 -- create_game_session.lua: stores a new game session, or answers with the one that is already there.
 --
--- It is due at once, so that a sweep sees whether its fleet is still there.
+-- It is due at once, so that a sweep sees whether its fleet is still there, and its placement if it has one.
 --
 -- KEYS[1] game session                       hash
 -- KEYS[2] game sessions of its fleet         sorted set: game session ref -> creation in ms

@@ -1,7 +1,7 @@
 -- create_player_sessions.lua: reserves a slot of a game session for each player of a group, or for none of them.
 --
--- The rules are those of create_player_session.lua. A group that is already there, whole, is answered as it
--- stands: that is how a retry reserves nothing twice.
+-- The rules are those of create_player_session.lua; but a placement may reserve in the game session that is kept for
+-- it. A group that is already there, whole, is answered as it stands: that is how a retry reserves nothing twice.
 --
 -- KEYS[1] game session           hash
 -- KEYS[2] its slots              sorted set: player session ref -> deadline in ms, +inf once ACTIVE
@@ -15,7 +15,8 @@
 -- ARGV[1] game session ref
 -- ARGV[2] reservation timeout in ms
 -- ARGV[3] how long to seal a refusal, in ms; 0 for not at all
--- ARGV[4..] three of each player, in the order of KEYS:
+-- ARGV[4] for which try of which placement the game session is kept, empty for none
+-- ARGV[5..] three of each player, in the order of KEYS:
 --   player session ref
 --   player id
 --   player data, empty for none
@@ -30,7 +31,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local group = (#KEYS - 5) / 3
 
-local game = redis.call('HMGET', KEYS[1], 'fleet', 'id', 'ip', 'dns', 'port', 'status', 'policy', 'max')
+local game = redis.call('HMGET', KEYS[1], 'fleet', 'id', 'ip', 'dns', 'port', 'status', 'policy', 'max', 'kept_for')
 if not game[1] then
   return {'GAME_SESSION_NOT_FOUND'}
 end
@@ -54,7 +55,7 @@ local deadline = now + tonumber(ARGV[2])
 local refused = true
 if game[6] ~= 'ACTIVE' then
   reply = {'NOT_ACTIVE', game[6]}
-elseif game[7] ~= 'ACCEPT_ALL' then
+elseif game[7] ~= 'ACCEPT_ALL' and game[9] ~= ARGV[4] then
   reply = {'DENIED'}
 elseif taken + group - known > tonumber(game[8]) then
   reply = {'FULL', game[8], taken}
@@ -65,7 +66,7 @@ end
 if not refused then
   for i = 1, group do
     if not reply[3 + i][1] then
-      local ref, player, data = ARGV[1 + 3 * i], ARGV[2 + 3 * i], ARGV[3 + 3 * i]
+      local ref, player, data = ARGV[2 + 3 * i], ARGV[3 + 3 * i], ARGV[4 + 3 * i]
       local record = {'game_session', ARGV[1], 'player', player, 'status', 'RESERVED', 'created', now, 'deadline', deadline}
       if data ~= '' then
         record[11], record[12] = 'data', data

@@ -3,7 +3,7 @@
 -- The caller lists due members of the slots set; what is no longer due when the script runs is left alone. Marking
 -- changes no answer, since a reservation past its deadline already holds no slot and already reads as TIMEDOUT: it
 -- makes the stored record say so. At the end the partition's deadline of the game session is exact again, if nothing
--- else has come due; but a game session that has begun to end stays due.
+-- else has come due; but a game session that has begun to end, or is kept for a placement, stays due.
 --
 -- KEYS[1] slots of the game session  sorted set: player session ref -> deadline in ms, +inf once ACTIVE
 -- KEYS[2] partition deadlines        sorted set: game session ref -> earliest deadline in ms
@@ -34,7 +34,8 @@ local still_due = redis.call('ZCOUNT', KEYS[1], '-inf', now) - #due - #leftover
 -- What came due since the caller looked stays behind: the deadline of the game session must not be later than its.
 local from = still_due > 0 and '-inf' or string.format('(%.0f', now)
 local next_deadline = redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-if redis.call('HGET', KEYS[4], 'status') == 'TERMINATING' then
+local game = redis.call('HMGET', KEYS[4], 'status', 'kept_for')
+if game[1] == 'TERMINATING' or game[2] then
   next_deadline = now
 elseif next_deadline == 'inf' then
   next_deadline = nil

@@ -33,6 +33,7 @@ type serveCommand struct {
 	MaxFleets           int           `default:"10" help:"The most fleets."`
 	MaxComputesPerFleet int           `default:"100" help:"The most computes in a fleet."`
 	MaxLocations        int           `default:"20" help:"The most custom locations."`
+	MaxQueues           int           `default:"20" help:"The most game session queues."`
 	AutoActivate        *bool         `negatable:"" help:"Make game sessions of fleets without server processes ACTIVE at once, on a registered compute. The default without --redis."`
 	DrainDelay          time.Duration `default:"0s" help:"How long to go on serving after a signal to stop while /readyz says no, so that load balancers notice."`
 	Demo                bool          `help:"Create a game session with a few slots, and print commands to try it with."`
@@ -48,7 +49,7 @@ func (s *serveCommand) Validate() error {
 		return fmt.Errorf("--retention is %v; it must be positive", s.Retention)
 	case s.MaxPlayerSessions <= 0:
 		return fmt.Errorf("--max-player-sessions is %d; it must be positive", s.MaxPlayerSessions)
-	case min(s.MaxAliases, s.MaxFleets, s.MaxComputesPerFleet, s.MaxLocations) <= 0:
+	case min(s.MaxAliases, s.MaxFleets, s.MaxComputesPerFleet, s.MaxLocations, s.MaxQueues) <= 0:
 		return errors.New("a --max-… flag is zero or negative; each must be positive")
 	case s.Region == "":
 		return errors.New("--region is empty")
@@ -88,7 +89,7 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 		Retention:          s.Retention,
 		MaxPlayerSessions:  s.MaxPlayerSessions,
 		Quotas: allocator.Quotas{
-			Aliases: s.MaxAliases, Fleets: s.MaxFleets, ComputesPerFleet: s.MaxComputesPerFleet, Locations: s.MaxLocations,
+			Aliases: s.MaxAliases, Fleets: s.MaxFleets, ComputesPerFleet: s.MaxComputesPerFleet, Locations: s.MaxLocations, Queues: s.MaxQueues,
 		},
 		AutoActivate: s.AutoActivate == nil && (embedded || s.Demo) || s.AutoActivate != nil && *s.AutoActivate,
 		SweepOnly:    embedded,
