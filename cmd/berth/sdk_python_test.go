@@ -61,6 +61,13 @@ func TestBoto3LivesTheWholeLifeOfAGame(t *testing.T) {
 	})
 }
 
+func TestBoto3RunsTheControlPlane(t *testing.T) {
+	interpreter := python(t)
+	eachDeployment(t, []deployment{embeddedDeployment, redisDeployment}, func(t *testing.T, instances []*process) {
+		output(t, awsEnvironment(t), interpreter, "testdata/boto3_control.py", (&network{instances: instances}).connect(t))
+	})
+}
+
 func TestBoto3LivesTheWholeLifeOfAGameThoughAReplyIsLost(t *testing.T) {
 	interpreter := python(t)
 	eachDeployment(t, []deployment{redisDeployment}, func(t *testing.T, instances []*process) {
