@@ -25,6 +25,7 @@ func TestAllocatorDoesWhatTheModelSays(t *testing.T) {
 	t.Run("miniredis", func(t *testing.T) { compareWithModel(t, allocatortest.Miniredis(t), 2) })
 	t.Run("redis", func(t *testing.T) { compareWithModel(t, allocatortest.Redis(t), 1) })
 	t.Run("cluster", func(t *testing.T) { compareWithModel(t, allocatortest.Cluster(t), 5) })
+	t.Run("sentinel", func(t *testing.T) { compareWithModel(t, allocatortest.Sentinel(t), 5) })
 }
 
 // compareWithModel checks the property as often as -rapid.checks says, or less often by the divisor, with twice as many

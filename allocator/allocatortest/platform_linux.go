@@ -1,8 +1,10 @@
 package allocatortest
 
 import (
+	"math"
 	"os"
 	"os/exec"
+	"os/signal"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -35,4 +37,20 @@ func shareTime(t testing.TB, path string) func(time.Time) {
 	}
 	t.Cleanup(func() { syscall.Munmap(page) })
 	return func(now time.Time) { atomic.StoreInt64((*int64)(unsafe.Pointer(&page[0])), now.UnixNano()) }
+}
+
+// A server that writes beyond the limit of its files is to get an error, not a signal. Children inherit what is ignored.
+func init() { signal.Ignore(syscall.SIGXFSZ) }
+
+// limitFiles keeps a process from making files longer than so many bytes; a negative number lifts the limit.
+func limitFiles(pid int, bytes int64) error {
+	limit := syscall.Rlimit{Cur: uint64(bytes), Max: math.MaxUint64}
+	if bytes < 0 {
+		limit.Cur = math.MaxUint64
+	}
+	_, _, failed := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), syscall.RLIMIT_FSIZE, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	if failed != 0 {
+		return failed
+	}
+	return nil
 }

@@ -44,7 +44,7 @@ func TestNodeThatIsSilentDuringALeapIsNotFailed(t *testing.T) {
 		Eventually(t, 20*time.Second, func() bool {
 			for line := range strings.Lines(known(node)) {
 				// id, address, flags, master, time of the ping that awaits an answer, ...
-				if f := strings.Fields(line); strings.HasPrefix(f[1], s.addrs[0]+"@") && f[4] != "0" {
+				if f := strings.Fields(line); strings.HasPrefix(f[1], s.nodes[0].Addr+"@") && f[4] != "0" {
 					return true
 				}
 			}
@@ -70,7 +70,7 @@ func TestNodeThatIsSilentDuringALeapIsNotFailed(t *testing.T) {
 func TestServersEndWithTheTestProcess(t *testing.T) {
 	const victim = "ALLOCATORTEST_VICTIM"
 	if os.Getenv(victim) != "" {
-		fmt.Println("addrs", strings.Join(Cluster(t).addrs, " "))
+		fmt.Println("addrs", strings.Join(Cluster(t).addrs(), " "))
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}
 

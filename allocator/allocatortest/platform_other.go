@@ -3,6 +3,7 @@
 package allocatortest
 
 import (
+	"errors"
 	"os/exec"
 	"testing"
 	"time"
@@ -17,3 +18,6 @@ func shareTime(t testing.TB, _ string) func(time.Time) {
 	missing(t, "the clock of a real Redis can be held on Linux only")
 	return nil
 }
+
+// limitFiles fails.
+func limitFiles(int, int64) error { return errors.ErrUnsupported }

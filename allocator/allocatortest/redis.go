@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,8 +25,8 @@ import (
 func Redis(t testing.TB, config ...string) *Store {
 	t.Helper()
 	clock := newClock(t, beginning)
-	addr := startServer(t, clock.env, config...)
-	s := newStore(t, "redis", []string{addr}, clock.set)
+	node := startNode(t, clock.env, config...)
+	s := newStore(t, "redis", []*Node{node}, clock.set)
 	followsClock(t, s.client, beginning)
 	return s
 }
@@ -34,7 +35,7 @@ func Redis(t testing.TB, config ...string) *Store {
 // [Store.Advance] fails the test.
 func RedisRealTime(t testing.TB, config ...string) *Store {
 	t.Helper()
-	return newStore(t, "redis", []string{startServer(t, nil, config...)}, nil)
+	return newStore(t, "redis", []*Node{startNode(t, nil, config...)}, nil)
 }
 
 // followsClock fails the test if a server does not tell the time it was told, as one does that was linked statically
@@ -46,73 +47,145 @@ func followsClock(t testing.TB, server redis.Cmdable, want time.Time) {
 	}
 }
 
-// startServer starts a redis-server that ends with the test, and returns its address once it answers.
-func startServer(t testing.TB, env []string, config ...string) string {
+// Node is a redis-server that runs until the end of its test, and that the test may hurt. Its methods are for one
+// goroutine at a time.
+type Node struct {
+	Addr string // host:port
+
+	t      testing.TB
+	folder string // where it keeps its data
+	port   int
+	env    []string
+	config []string
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// startNode starts a redis-server that ends with the test, and returns it once it answers.
+func startNode(t testing.TB, env []string, config ...string) *Node {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		missing(t, "redis-server is not in the PATH: install Redis 7 or later (package redis-server on Debian and Ubuntu, redis elsewhere)")
 	}
-	var addr string
+	var node *Node
 	err := errPortTaken
 	for try := 0; errors.Is(err, errPortTaken) && try < 10; try++ {
-		addr, err = startServerOn(t, freePort(t), env, config...)
+		node, err = startNodeOn(t, freePort(t), env, config...)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return addr
+	return node
 }
 
 // errPortTaken is the error of a server whose port someone else took first.
 var errPortTaken = errors.New("the port is taken")
 
-func startServerOn(t testing.TB, port int, env []string, config ...string) (addr string, err error) {
+func startNodeOn(t testing.TB, port int, env []string, config ...string) (*Node, error) {
 	t.Helper()
-	folder := t.TempDir()
-	log, err := os.Create(filepath.Join(folder, "redis.log"))
+	n := &Node{t: t, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), folder: t.TempDir(), port: port, env: env, config: config}
+	t.Cleanup(n.Kill)
+	return n, n.start()
+}
+
+// start starts the server and waits until it answers.
+func (n *Node) start() error {
+	log, err := os.OpenFile(filepath.Join(n.folder, "redis.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer log.Close()
+	n.cmd = exec.Command("redis-server", append([]string{
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(n.port), "--dir", n.folder, "--save", "", "--appendonly", "no",
+	}, n.config...)...)
+	n.cmd.Env = append(os.Environ(), n.env...)
+	return n.run(log, n.answers)
+}
 
-	cmd := exec.Command("redis-server", append([]string{
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", folder, "--save", "", "--appendonly", "no",
-	}, config...)...)
-	cmd.Env = append(os.Environ(), env...)
-	cmd.Stdout, cmd.Stderr = log, log // where it logs to, and where it complains of its arguments
-	dieWithUs(cmd)
-	if err := cmd.Start(); err != nil {
-		return "", err
+// run starts n.cmd, whose output goes to a log, and waits until up says that it serves.
+func (n *Node) run(log *os.File, up func() bool) error {
+	n.cmd.Stdout, n.cmd.Stderr = log, log // where it logs to, and where it complains of its arguments
+	dieWithUs(n.cmd)
+	if err := n.cmd.Start(); err != nil {
+		return err
 	}
 	exited := make(chan struct{})
-	go func() {
+	n.exited = exited
+	go func(cmd *exec.Cmd) {
 		cmd.Wait() // ends by being killed
 		close(exited)
-	}()
-	t.Cleanup(func() {
-		cmd.Process.Kill() // may have exited
-		<-exited
-	})
-
-	addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	up, gone := false, false
+	}(n.cmd)
+	serves, gone := false, false
 	poll(20*time.Second, func() bool {
 		select {
 		case <-exited:
 			gone = true
 		default:
-			up = accepts(addr) && answers(addr, cmd.Process.Pid)
+			serves = accepts(n.Addr) && up()
 		}
-		return up || gone
+		return serves || gone
 	})
-	if up {
-		return addr, nil
+	if serves {
+		return nil
 	}
 	tail := tail(log.Name())
 	if gone && strings.Contains(tail, "Address already in use") {
-		return "", fmt.Errorf("%w: %s", errPortTaken, addr)
+		return fmt.Errorf("%w: %s", errPortTaken, n.Addr)
 	}
-	return "", fmt.Errorf("redis-server on %s did not come up; its log ends with\n%s", addr, tail)
+	return fmt.Errorf("redis-server on %s did not come up; its log ends with\n%s", n.Addr, tail)
+}
+
+// Kill ends the server at once, as a crash does. Connections to it break.
+func (n *Node) Kill() {
+	if n.exited == nil {
+		return
+	}
+	n.cmd.Process.Kill() // may have exited
+	<-n.exited
+}
+
+// Restart starts the server again after [Node.Kill], at the same address, with the data that it had saved. It fails the test if
+// the server does not come up.
+func (n *Node) Restart() {
+	n.t.Helper()
+	var err error
+	for range 10 { // somebody else may have the port for a moment
+		if err = n.start(); !errors.Is(err, errPortTaken) {
+			break
+		}
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// Freeze stops the server in its tracks: connections stay and nothing is answered, until [Node.Thaw].
+func (n *Node) Freeze() { n.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (n *Node) Thaw() { n.signal(syscall.SIGCONT) }
+
+func (n *Node) signal(signal os.Signal) {
+	n.t.Helper()
+	if err := n.cmd.Process.Signal(signal); err != nil {
+		n.t.Fatalf("send %v to the server on %s: %v", signal, n.Addr, err)
+	}
+}
+
+// LimitFiles keeps the server from writing beyond so many bytes of any file, as a full disk does; a negative number lifts the
+// limit. A server writes its log to a file, too, and does without it.
+func (n *Node) LimitFiles(bytes int64) {
+	n.t.Helper()
+	if err := limitFiles(n.cmd.Process.Pid, bytes); err != nil {
+		n.t.Fatalf("limit the files of the server on %s: %v", n.Addr, err)
+	}
+}
+
+// Client returns a client of this server alone, which does not try twice. It is closed at the end of the test.
+func (n *Node) Client() *redis.Client {
+	client := redis.NewClient(&redis.Options{Addr: n.Addr, MaxRetries: -1, DialerRetries: 1})
+	n.t.Cleanup(func() { client.Close() })
+	return client
 }
 
 func accepts(addr string) bool {
@@ -120,12 +193,12 @@ func accepts(addr string) bool {
 	return err == nil && connection.Close() == nil
 }
 
-// answers reports whether the server at addr is the process pid: another server may have taken the port.
-func answers(addr string, pid int) bool {
-	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, DialerRetries: 1})
+// answers reports whether the server at the address is this one: another may have taken the port.
+func (n *Node) answers() bool {
+	client := redis.NewClient(&redis.Options{Addr: n.Addr, MaxRetries: -1, DialerRetries: 1})
 	defer client.Close()
 	info, err := client.Info(context.Background(), "server").Result()
-	return err == nil && strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", pid))
+	return err == nil && strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", n.cmd.Process.Pid))
 }
 
 // tail returns the last lines of a log.

@@ -18,11 +18,12 @@
 // machine: code that asks the wrong one is found out. Only the wall clock is held. The timers of a real server run on,
 // so it removes the keys that have expired, and publishes their events, within a fraction of a second of real time.
 // Whatever a server measures by the wall clock, such as the timeout of BLPOP, lasts until Advance has passed it.
-// [RedisRealTime] starts a server whose time runs.
+// [RedisRealTime], [ClusterRealTime] and [SentinelRealTime] start servers whose time runs, as it must where servers are to notice
+// that another is gone. The servers of a store are its [Store.Nodes]: a test may kill, freeze and restart them.
 //
 // # What a machine needs
 //
-// Miniredis runs anywhere. [RedisRealTime] needs redis-server; [Redis] and [Cluster] need redis-server, a C compiler and
+// Miniredis runs anywhere. Stores whose time runs need redis-server; [Redis], [Cluster] and [Sentinel] need redis-server, a C compiler and
 // Linux, because a small library of ours is preloaded into the server and tells it the time. A test whose machine lacks
 // one of these is skipped with the reason, but fails where the environment variable CI is "true", since there a test
 // that did not run would go unnoticed.
@@ -48,50 +49,80 @@ var beginning = time.UnixMilli(1_234_567_890_123).UTC()
 //
 // Its methods may be called by several goroutines at once.
 type Store struct {
-	t      testing.TB
-	name   string
-	addrs  []string
-	client redis.UniversalClient
+	t         testing.TB
+	name      string
+	nodes     []*Node
+	sentinels []string // their addresses, if there are any
+	client    redis.UniversalClient
 
 	mu  sync.Mutex
 	now time.Time
 	set func(time.Time) // makes every server of the store tell this time; nil where time runs
 }
 
-func newStore(t testing.TB, name string, addrs []string, set func(time.Time)) *Store {
-	s := &Store{t: t, name: name, addrs: addrs, now: beginning, set: set}
+func newStore(t testing.TB, name string, nodes []*Node, set func(time.Time)) *Store {
+	s := &Store{t: t, name: name, nodes: nodes, now: beginning, set: set}
 	s.client = s.NewClient(t)
 	return s
 }
 
-// Name says which kind of deployment it is, for the names of subtests: "miniredis", "redis" or "cluster".
+// Name says which kind of deployment it is, for the names of subtests: "miniredis", "redis", "cluster" or "sentinel".
 func (s *Store) Name() string { return s.name }
 
 // Client returns the client that comes with the store, always the same one. It is closed at the end of the store's test.
 func (s *Store) Client() redis.UniversalClient { return s.client }
 
+// Nodes returns the servers of the store, to be hurt or asked one by one. Miniredis has one that cannot be hurt.
+func (s *Store) Nodes() []*Node { return s.nodes }
+
+func (s *Store) addrs() []string {
+	addrs := make([]string, len(s.nodes))
+	for i, node := range s.nodes {
+		addrs[i] = node.Addr
+	}
+	return addrs
+}
+
 // NewClient returns another client with connections of its own, as another instance of a program would have. It is
 // closed at the end of t.
 func (s *Store) NewClient(t testing.TB) redis.UniversalClient {
 	var client redis.UniversalClient
-	if len(s.addrs) > 1 {
-		client = redis.NewClusterClient(&redis.ClusterOptions{Addrs: s.addrs})
-	} else {
-		client = redis.NewClient(&redis.Options{Addr: s.addrs[0]})
+	switch {
+	case len(s.sentinels) > 0:
+		client = redis.NewFailoverClient(&redis.FailoverOptions{MasterName: group, SentinelAddrs: s.sentinels})
+	case len(s.nodes) > 1:
+		client = redis.NewClusterClient(&redis.ClusterOptions{Addrs: s.addrs()})
+	default:
+		client = redis.NewClient(&redis.Options{Addr: s.nodes[0].Addr})
 	}
 	t.Cleanup(func() { client.Close() }) // a test may have closed it
 	return client
 }
 
-// URL is where a program finds the store: redis://host:port/0 for one server, and for a cluster
-// redis-cluster://host:port?addr=host:port&addr=host:port, which names every node. [redis.ParseURL] reads the first;
-// [redis.ParseClusterURL] reads the second once its scheme is redis.
+// URL is where a program finds the store: redis://host:port/0 for one server; redis-cluster://host:port?addr=host:port&addr=host:port,
+// which names every node, for a cluster; redis-sentinel://host:port?master_name=name&addr=host:port for a Sentinel group, which
+// names every Sentinel. [redis.ParseURL] reads the first; [redis.ParseClusterURL] and [redis.ParseFailoverURL] read the others
+// once their scheme is redis.
 func (s *Store) URL() string {
-	if len(s.addrs) == 1 {
-		return "redis://" + s.addrs[0] + "/0"
+	switch {
+	case len(s.sentinels) > 0:
+		return "redis-sentinel://" + s.sentinels[0] + "?master_name=" + group + addrParameters(s.sentinels[1:])
+	case len(s.nodes) > 1:
+		return "redis-cluster://" + s.nodes[0].Addr + "?" + strings.TrimPrefix(addrParameters(s.addrs()[1:]), "&")
 	}
-	return "redis-cluster://" + s.addrs[0] + "?addr=" + strings.Join(s.addrs[1:], "&addr=")
+	return "redis://" + s.nodes[0].Addr + "/0"
 }
+
+func addrParameters(addrs []string) string {
+	var text strings.Builder
+	for _, addr := range addrs {
+		text.WriteString("&addr=" + addr)
+	}
+	return text.String()
+}
+
+// Frozen reports whether the store's clock stands still.
+func (s *Store) Frozen() bool { return s.set != nil }
 
 // Now is the time by the store's clock, in UTC. Where time runs it asks the server, and fails the test if there is no
 // answer.
@@ -129,7 +160,15 @@ func (s *Store) Advance(d time.Duration) {
 	s.set(s.now)
 }
 
-// Each runs f as a subtest on a store of every kind whose clock stands still: miniredis, redis and cluster.
+// EachTopology runs f as a subtest on a store of every kind whose clock stands still: those of [Each], and sentinel.
+func EachTopology(t *testing.T, f func(t *testing.T, s *Store)) {
+	t.Helper()
+	Each(t, f)
+	t.Run("sentinel", func(t *testing.T) { f(t, Sentinel(t)) })
+}
+
+// Each runs f as a subtest on miniredis, redis and cluster, whose clocks stand still. To a client a Sentinel group is a single
+// Redis once it is connected, so that few tests learn more from [EachTopology].
 func Each(t *testing.T, f func(t *testing.T, s *Store)) {
 	t.Helper()
 	t.Run("miniredis", func(t *testing.T) { f(t, Miniredis(t)) })
@@ -144,7 +183,7 @@ func Miniredis(t testing.TB) *Store {
 	server := miniredis.RunT(t)
 	server.SetTime(beginning)
 	server.ClockTTL(true)
-	return newStore(t, "miniredis", []string{server.Addr()}, server.SetTime)
+	return newStore(t, "miniredis", []*Node{{Addr: server.Addr(), t: t}}, server.SetTime)
 }
 
 // Eventually waits until condition holds, for the few effects that come on their own time. It asks at once and then

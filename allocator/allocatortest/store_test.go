@@ -1,12 +1,14 @@
 package allocatortest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,14 +18,14 @@ import (
 )
 
 func TestClockStandsStillUntilAdvanced(t *testing.T) {
-	Each(t, func(t *testing.T, s *Store) {
+	EachTopology(t, func(t *testing.T, s *Store) {
 		passRealTime(t, 50*time.Millisecond)
 		wantTime(t, s, beginning)
 	})
 }
 
 func TestAdvanceMovesTheStoreClockExactly(t *testing.T) {
-	Each(t, func(t *testing.T, s *Store) {
+	EachTopology(t, func(t *testing.T, s *Store) {
 		want := s.Now()
 		for _, d := range []time.Duration{0, time.Millisecond, 999 * time.Millisecond, time.Minute, 48*time.Hour + time.Millisecond} {
 			for range 10 {
@@ -36,7 +38,7 @@ func TestAdvanceMovesTheStoreClockExactly(t *testing.T) {
 }
 
 func TestScriptsSeeTheStoreClock(t *testing.T) {
-	Each(t, func(t *testing.T, s *Store) {
+	EachTopology(t, func(t *testing.T, s *Store) {
 		s.Advance(time.Hour)
 		told, err := s.Client().Eval(t.Context(), `return redis.call('TIME')`, []string{"key"}).StringSlice()
 		if err != nil {
@@ -49,7 +51,7 @@ func TestScriptsSeeTheStoreClock(t *testing.T) {
 }
 
 func TestAdvanceRunsKeysOutAtTheirDeadline(t *testing.T) {
-	Each(t, func(t *testing.T, s *Store) {
+	EachTopology(t, func(t *testing.T, s *Store) {
 		ctx, client := t.Context(), s.Client()
 		s.Advance(time.Hour)
 		deadline := s.Now().Add(time.Minute)
@@ -83,7 +85,7 @@ func TestAdvanceRunsKeysOutAtTheirDeadline(t *testing.T) {
 			t.Errorf("a millisecond before the deadline PTTL is %v (error: %v)", left, err)
 		}
 		s.Advance(time.Millisecond)
-		if n, atDeadline := present(), map[string]int64{"miniredis": 0, "redis": 80, "cluster": 80}[s.Name()]; n != atDeadline {
+		if n, atDeadline := present(), map[string]int64{"miniredis": 0, "redis": 80, "cluster": 80, "sentinel": 80}[s.Name()]; n != atDeadline {
 			t.Errorf("at the deadline %d of 80 reads found their key, want %d", n, atDeadline)
 		}
 		s.Advance(time.Millisecond)
@@ -173,11 +175,11 @@ func TestRealTimeRunsAndCannotBeAdvanced(t *testing.T) {
 }
 
 func TestStoresAreSeparate(t *testing.T) {
-	Each(t, func(t *testing.T, s *Store) {
+	EachTopology(t, func(t *testing.T, s *Store) {
 		must(t, s.Client().Set(t.Context(), "key", 1, 0))
 		s.Advance(time.Second)
 		other := map[string]func(testing.TB, ...string) *Store{
-			"miniredis": func(t testing.TB, _ ...string) *Store { return Miniredis(t) }, "redis": Redis, "cluster": Cluster,
+			"miniredis": func(t testing.TB, _ ...string) *Store { return Miniredis(t) }, "redis": Redis, "cluster": Cluster, "sentinel": Sentinel,
 		}[s.Name()](t)
 		eachServer(t, other, func(server *redis.Client) {
 			if n, err := server.DBSize(t.Context()).Result(); err != nil || n != 0 {
@@ -189,7 +191,7 @@ func TestStoresAreSeparate(t *testing.T) {
 }
 
 func TestClientsAreIndependent(t *testing.T) {
-	Each(t, func(t *testing.T, s *Store) {
+	EachTopology(t, func(t *testing.T, s *Store) {
 		other := s.NewClient(t)
 		must(t, other.Set(t.Context(), "key", "value", 0))
 		other.Close()
@@ -200,7 +202,7 @@ func TestClientsAreIndependent(t *testing.T) {
 }
 
 func TestURLLeadsToTheStore(t *testing.T) {
-	Each(t, func(t *testing.T, s *Store) {
+	EachTopology(t, func(t *testing.T, s *Store) {
 		var client redis.UniversalClient
 		if rest, ok := strings.CutPrefix(s.URL(), "redis-cluster://"); ok {
 			options, err := redis.ParseClusterURL("redis://" + rest)
@@ -211,6 +213,12 @@ func TestURLLeadsToTheStore(t *testing.T) {
 				t.Errorf("%s names %d nodes, want %d", s.URL(), len(options.Addrs), masters)
 			}
 			client = redis.NewClusterClient(options)
+		} else if rest, ok := strings.CutPrefix(s.URL(), "redis-sentinel://"); ok {
+			options, err := redis.ParseFailoverURL("redis://" + rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client = redis.NewFailoverClient(options)
 		} else {
 			options, err := redis.ParseURL(s.URL())
 			if err != nil {
@@ -272,10 +280,10 @@ func TestTakenPortIsToldFromFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := startServerOn(t, port, nil); !errors.Is(err, errPortTaken) {
+	if _, err := startNodeOn(t, port, nil); !errors.Is(err, errPortTaken) {
 		t.Errorf("on the port of another server: %v, want %v", err, errPortTaken)
 	}
-	_, err = startServerOn(t, freePort(t), nil, "--cluster-enabled", "yes", "--cluster-port", server.Port())
+	_, err = startNodeOn(t, freePort(t), nil, "--cluster-enabled", "yes", "--cluster-port", server.Port())
 	if !errors.Is(err, errPortTaken) {
 		t.Errorf("with a bus on the port of another server: %v, want %v", err, errPortTaken)
 	}
@@ -284,7 +292,7 @@ func TestTakenPortIsToldFromFailure(t *testing.T) {
 func TestServersEndWithTheirTest(t *testing.T) {
 	var addrs []string
 	t.Run("test", func(t *testing.T) {
-		Each(t, func(_ *testing.T, s *Store) { addrs = append(addrs, s.addrs...) })
+		EachTopology(t, func(_ *testing.T, s *Store) { addrs = append(append(addrs, s.addrs()...), s.sentinels...) })
 	})
 	for _, addr := range addrs {
 		if accepts(addr) {
@@ -330,7 +338,7 @@ func wantTime(t *testing.T, s *Store, want time.Time) {
 // eachServer calls f with a client of each server of a store, on the goroutine of the test.
 func eachServer(t *testing.T, s *Store, f func(*redis.Client)) {
 	t.Helper()
-	for _, addr := range s.addrs {
+	for _, addr := range s.addrs() {
 		server := redis.NewClient(&redis.Options{Addr: addr})
 		t.Cleanup(func() { server.Close() })
 		f(server)
@@ -389,4 +397,67 @@ func onlyCompiler(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return folder
+}
+
+func TestNodeKeepsItsDataThroughACrash(t *testing.T) {
+	s := RedisRealTime(t, "--appendonly", "yes", "--appendfsync", "always")
+	must(t, s.Client().Set(t.Context(), "key", "value", 0))
+	node := s.Nodes()[0]
+	node.Kill()
+	if accepts(node.Addr) {
+		t.Error("it accepts connections after its death")
+	}
+	node.Restart()
+	if value, err := s.Client().Get(t.Context(), "key").Result(); err != nil || value != "value" {
+		t.Errorf("after the restart the key is %q (error: %v)", value, err)
+	}
+}
+
+func TestFrozenNodeAnswersWhenItThaws(t *testing.T) {
+	s := RedisRealTime(t)
+	node := s.Nodes()[0]
+	node.Freeze()
+	answer := make(chan error, 1)
+	go func() { answer <- s.Client().Ping(context.Background()).Err() }()
+	passRealTime(t, 100*time.Millisecond)
+	select {
+	case err := <-answer:
+		t.Errorf("a frozen server answers (error: %v)", err)
+	default:
+	}
+	node.Thaw()
+	if err := <-answer; err != nil {
+		t.Errorf("after the thaw: %v", err)
+	}
+}
+
+func TestReplicaTakesOver(t *testing.T) {
+	for _, start := range []func(testing.TB, ...string) *Store{ClusterRealTime, SentinelRealTime} {
+		s := start(t)
+		t.Run(s.Name(), func(t *testing.T) {
+			var keys []string
+			for i := range 100 { // of all masters
+				keys = append(keys, fmt.Sprint("key", i))
+				must(t, s.Client().Set(t.Context(), keys[i], "value", 0))
+			}
+			master := s.Nodes()[0]
+			if acknowledged, err := master.Client().Wait(t.Context(), 1, time.Minute).Result(); err != nil || acknowledged < 1 {
+				t.Fatalf("%d replicas have all (error: %v)", acknowledged, err)
+			}
+			master.Kill()
+			Eventually(t, time.Minute, func() bool {
+				return slices.ContainsFunc(s.Nodes()[1:], func(node *Node) bool {
+					info, err := node.Client().Info(t.Context(), "replication").Result()
+					return err == nil && strings.Contains(info, "role:master") && (s.Name() == "sentinel" || node == s.Nodes()[3])
+				})
+			}, "a replica is the master")
+			Eventually(t, time.Minute, func() bool {
+				client := s.NewClient(t) // an older one asks the master that is gone for a minute
+				defer client.Close()
+				return !slices.ContainsFunc(keys, func(key string) bool {
+					return client.Get(t.Context(), key).Val() != "value" || client.Set(t.Context(), key, "value", 0).Err() != nil
+				})
+			}, "all keys can be read and written again")
+		})
+	}
 }

@@ -2,22 +2,13 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/berthgg/berth/allocator/allocatortest"
 )
@@ -36,10 +27,10 @@ var (
 		return serveTwice(t, allocatortest.RedisRealTime(t).URL(), flags...)
 	}}
 	clusterDeployment = deployment{"two instances on a Redis Cluster", func(t *testing.T, flags ...string) []*process {
-		return serveTwice(t, allocatortest.Cluster(t).URL(), flags...)
+		return serveTwice(t, allocatortest.ClusterRealTime(t).URL(), flags...)
 	}}
 	sentinelDeployment = deployment{"two instances behind Sentinel", func(t *testing.T, flags ...string) []*process {
-		return serveTwice(t, startSentinel(t, allocatortest.RedisRealTime(t)), flags...)
+		return serveTwice(t, allocatortest.SentinelRealTime(t).URL(), flags...)
 	}}
 )
 
@@ -55,79 +46,6 @@ func eachDeployment(t *testing.T, deployments []deployment, f func(t *testing.T,
 	for _, d := range deployments {
 		t.Run(d.name, func(t *testing.T) { f(t, d.start(t)) })
 	}
-}
-
-// startSentinel starts a Sentinel that watches a Redis under the name "harbour", and returns the URL for --redis.
-func startSentinel(t *testing.T, watched *allocatortest.Store) (url string) {
-	t.Helper()
-	options, err := redis.ParseURL(watched.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, port, _ := net.SplitHostPort(options.Addr)
-	for range 10 { // another program may take the port first
-		addr, err := startSentinelOn(t, freeAddr(t), fmt.Sprintf("sentinel monitor harbour %s %s 1\n", host, port))
-		if err == nil {
-			return "redis-sentinel://" + addr + "?master_name=harbour"
-		}
-		t.Log(err)
-	}
-	t.Fatal("no Sentinel came up")
-	return ""
-}
-
-func startSentinelOn(t *testing.T, addr, config string) (string, error) {
-	t.Helper()
-	_, port, _ := net.SplitHostPort(addr)
-	folder := t.TempDir()
-	file := filepath.Join(folder, "sentinel.conf")
-	config = fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %s\n%s", port, folder, config)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		return "", err
-	}
-	var log transcript
-	cmd := exec.Command("redis-server", file, "--sentinel")
-	cmd.Stdout, cmd.Stderr = &log, &log
-	dieWithUs(cmd)
-	if err := cmd.Start(); err != nil {
-		return "", err
-	}
-	ended := make(chan struct{})
-	go func() {
-		cmd.Wait()
-		close(ended)
-	}()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
-	})
-	client := redis.NewSentinelClient(&redis.Options{Addr: addr, MaxRetries: -1, DialerRetries: 1})
-	defer client.Close()
-	up, gone := false, false
-	allocatortest.Eventually(t, 30*time.Second, func() bool {
-		select {
-		case <-ended:
-			gone = true
-		default:
-			known, err := client.GetMasterAddrByName(context.Background(), "harbour").Result()
-			up = err == nil && len(known) == 2
-		}
-		return up || gone
-	}, "the Sentinel answers")
-	if gone {
-		return "", errors.New("the Sentinel ended: " + log.String())
-	}
-	return addr, nil
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // network is what lies between clients and the instances, who take turns. It can lose replies.
