@@ -81,13 +81,17 @@ func storeFailure(err error, sent int) *Error {
 	case isAnswer && !refused:
 		return &Error{Kind: ErrInternal, Message: "the store holds data that this version of Berth cannot work with", Cause: err}
 	case sent > 1 || sent == 1 && !refused:
-		return &Error{
-			Kind:    ErrOutcomeUnknown,
-			Message: "the store did not answer in time, so the change may or may not have happened; retry with the same idempotency token",
-			Cause:   err,
-		}
+		return outcomeUnknown(err)
 	}
 	return unavailable(err)
+}
+
+func outcomeUnknown(err error) *Error {
+	return &Error{
+		Kind:    ErrOutcomeUnknown,
+		Message: "the store is unavailable: it did not answer in time, so the change may or may not have happened; retry with the same idempotency token",
+		Cause:   err,
+	}
 }
 
 func unavailable(err error) *Error {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/gin-gonic/gin"
@@ -80,6 +82,8 @@ func bindingOf(c *gin.Context) binding {
 // handler serves calls of operations over any binding.
 type handler struct {
 	allocator *allocator.Allocator
+	timeout   time.Duration
+	waiting   chan struct{} // has an element for each call that waits for the store
 	log       *slog.Logger
 }
 
@@ -121,7 +125,13 @@ func (h handler) call(c *gin.Context, b binding, name string) {
 	err := validate(input)
 	var output any
 	if err == nil {
-		output, err = op.run(c.Request.Context(), h.allocator, input, retryToken(c.Request.Header))
+		select {
+		case h.waiting <- struct{}{}:
+		default:
+			b.fail(c, turnedAway(cap(h.waiting)))
+			return
+		}
+		output, err = h.run(c, op, input)
 	}
 	if err != nil {
 		h.report(c, name, err)
@@ -135,6 +145,14 @@ func (h handler) call(c *gin.Context, b binding, name string) {
 		return
 	}
 	b.write(c, http.StatusOK, body)
+}
+
+// run runs an operation for as long as it may take.
+func (h handler) run(c *gin.Context, op operation, input any) (any, error) {
+	defer func() { <-h.waiting }()
+	ctx, cancel := context.WithTimeout(c.Request.Context(), h.timeout)
+	defer cancel()
+	return op.run(ctx, h.allocator, input, retryToken(c.Request.Header))
 }
 
 // retryToken returns what names the call in each of its retries: what the AWS SDKs send, or what others may.

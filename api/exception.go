@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/berthgg/berth/allocator"
@@ -50,6 +51,11 @@ func exceptionOf(err error) exception {
 // unknownOperation is the exception for an operation that is not in the table.
 func unknownOperation(name string) exception {
 	return exception{"UnknownOperationException", http.StatusNotFound, "Berth has no operation " + quoted(name) + "; the README lists those that it serves"}
+}
+
+// turnedAway is the exception for a call that is one too many. SDKs slow down and retry.
+func turnedAway(waiting int) exception {
+	return exception{"ThrottlingException", http.StatusBadRequest, fmt.Sprintf("%d calls wait for the store already, as many as may (--max-waiting); nothing was changed, retry later", waiting)}
 }
 
 // refused is the exception for a request that is no call of an operation.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -19,6 +20,11 @@ type Config struct {
 	Allocator *allocator.Allocator
 	// Ready fails while the service should get no requests. Default: while the store does not answer.
 	Ready func(context.Context) error
+	// Timeout is how long a call may take from the end of its request; what the store has not answered by then is given up.
+	// Default 2 s.
+	Timeout time.Duration
+	// MaxWaiting is how many calls may wait for the store at a time; further ones are turned away at once. Default 1024.
+	MaxWaiting int
 	// Logger is told of requests that fail for reasons of the service. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -34,7 +40,12 @@ func New(config Config) http.Handler {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	h := handler{config.Allocator, config.Logger}
+	h := handler{
+		allocator: config.Allocator,
+		timeout:   cmp.Or(config.Timeout, 2*time.Second),
+		waiting:   make(chan struct{}, cmp.Or(config.MaxWaiting, 1024)),
+		log:       config.Logger,
+	}
 
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()

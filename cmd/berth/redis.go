@@ -1,19 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
 // openRedis makes a client of a URL. The scheme says what is there: redis and rediss (TLS) one node, redis-cluster and
 // rediss-cluster a Redis Cluster, redis-sentinel and rediss-sentinel a Sentinel group. Query parameters are go-redis' own.
-func openRedis(text string) (redis.UniversalClient, error) {
+// timeout is how long to wait for a server in any respect, unless the URL says so itself.
+func openRedis(text string, timeout time.Duration) (redis.UniversalClient, error) {
 	parsed, err := url.Parse(text)
 	if err != nil || parsed.Opaque != "" { // redis:6379 has no host
 		return nil, errors.New("not a URL, such as redis://127.0.0.1:6379/0") // its error would show a password
@@ -31,6 +34,7 @@ func openRedis(text string) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		options.ContextTimeoutEnabled = true
+		waitNoLonger(timeout, &options.DialTimeout, &options.ReadTimeout, &options.WriteTimeout, &options.PoolTimeout)
 		return redis.NewClient(options), nil
 	case "cluster":
 		options, err := redis.ParseClusterURL(parsed.String())
@@ -38,6 +42,7 @@ func openRedis(text string) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		options.ContextTimeoutEnabled = true
+		waitNoLonger(timeout, &options.DialTimeout, &options.ReadTimeout, &options.WriteTimeout, &options.PoolTimeout)
 		return redis.NewClusterClient(options), nil
 	case "sentinel":
 		options, err := redis.ParseFailoverURL(parsed.String())
@@ -48,9 +53,17 @@ func openRedis(text string) (redis.UniversalClient, error) {
 			return nil, errors.New("the query parameter master_name is missing; it names the group that the Sentinels watch")
 		}
 		options.ContextTimeoutEnabled = true
+		waitNoLonger(timeout, &options.DialTimeout, &options.ReadTimeout, &options.WriteTimeout, &options.PoolTimeout)
 		return redis.NewFailoverClient(options), nil
 	}
 	return nil, unknown
+}
+
+// waitNoLonger sets the timeouts that are not set.
+func waitNoLonger(timeout time.Duration, of ...*time.Duration) {
+	for _, t := range of {
+		*t = cmp.Or(*t, timeout)
+	}
 }
 
 // redisLog takes what go-redis has to say of its connections into the service's own log.

@@ -34,6 +34,8 @@ type serveCommand struct {
 	MaxComputesPerFleet int           `default:"100" help:"The most computes in a fleet."`
 	MaxLocations        int           `default:"20" help:"The most custom locations."`
 	MaxQueues           int           `default:"20" help:"The most game session queues."`
+	RedisTimeout        time.Duration `default:"2s" help:"How long a call may wait for the store before it fails."`
+	MaxWaiting          int           `default:"1024" help:"The most calls that may wait for the store at a time; further ones are turned away at once."`
 	AutoActivate        *bool         `negatable:"" help:"Make game sessions of fleets without server processes ACTIVE at once, on a registered compute. The default without --redis."`
 	DrainDelay          time.Duration `default:"0s" help:"How long to go on serving after a signal to stop while /readyz says no, so that load balancers notice."`
 	Demo                bool          `help:"Create a game session with a few slots, and print commands to try it with."`
@@ -51,6 +53,10 @@ func (s *serveCommand) Validate() error {
 		return fmt.Errorf("--max-player-sessions is %d; it must be positive", s.MaxPlayerSessions)
 	case min(s.MaxAliases, s.MaxFleets, s.MaxComputesPerFleet, s.MaxLocations, s.MaxQueues) <= 0:
 		return errors.New("a --max-… flag is zero or negative; each must be positive")
+	case s.RedisTimeout <= 0:
+		return fmt.Errorf("--redis-timeout is %v; it must be positive", s.RedisTimeout)
+	case s.MaxWaiting <= 0:
+		return fmt.Errorf("--max-waiting is %d; it must be positive", s.MaxWaiting)
 	case s.Region == "":
 		return errors.New("--region is empty")
 	case s.DrainDelay < 0:
@@ -119,7 +125,9 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 				}
 				return slots.Ready(ctx)
 			},
-			Logger: log,
+			Timeout:    s.RedisTimeout,
+			MaxWaiting: s.MaxWaiting,
+			Logger:     log,
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
@@ -168,7 +176,7 @@ func (s *serveCommand) openStore(log *slog.Logger) (redis.UniversalClient, func(
 		}
 		return store.client, store.close, nil
 	}
-	client, err := openRedis(s.Redis)
+	client, err := openRedis(s.Redis, s.RedisTimeout)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--redis: %w", err)
 	}
