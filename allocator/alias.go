@@ -126,7 +126,7 @@ func (a *Allocator) DescribeAlias(ctx context.Context, idOrARN AliasID) (*Alias,
 	id := a.aliasID(idOrARN)
 	stored, err := a.redis.HGetAll(ctx, aliasKey(id)).Result()
 	if err != nil {
-		return nil, storeFailure(err, 0)
+		return nil, a.failed(err, 0)
 	}
 	if len(stored) == 0 {
 		return nil, aliasNotFound(idOrARN)

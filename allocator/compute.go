@@ -78,7 +78,7 @@ func (a *Allocator) DescribeCompute(ctx context.Context, fleetIDOrARN FleetID, n
 	fleet, name := a.fleetID(fleetIDOrARN), a.computeName(nameOrARN)
 	stored, err := a.redis.HGetAll(ctx, computeKey(fleet, name)).Result()
 	if err != nil {
-		return nil, storeFailure(err, 0)
+		return nil, a.failed(err, 0)
 	}
 	if len(stored) == 0 {
 		return nil, computeNotFound(fleetIDOrARN, nameOrARN)

@@ -67,7 +67,7 @@ func (a *Allocator) watchExpiry(ctx context.Context, expired func(partition)) {
 			return nil
 		})
 		if err != nil {
-			a.logged(ctx, "looking up the masters", storeFailure(err, 0))
+			a.logged(ctx, "looking up the masters", a.failed(err, 0))
 			return
 		}
 		for addr, f := range following {

@@ -188,7 +188,7 @@ func (a *Allocator) FleetLocations(ctx context.Context, idOrARN FleetID, wanted 
 	if len(wanted) > 0 {
 		scores, err := a.redis.ZMScore(ctx, fleetLocationsKey(fleet), wanted...).Result()
 		if err != nil {
-			return nil, "", storeFailure(err, 0)
+			return nil, "", a.failed(err, 0)
 		}
 		if missing := slices.Index(scores, 0); missing >= 0 {
 			return nil, "", failure(ErrNotFound, "fleet %s has no location %s", fleet, wanted[missing])

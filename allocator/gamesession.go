@@ -209,7 +209,7 @@ func (a *Allocator) createdBefore(ctx context.Context, game ref, parameters stri
 func (a *Allocator) knownParameters(ctx context.Context, game ref) (string, error) {
 	known, err := a.redis.HGet(ctx, gameSessionKey(game), "parameters").Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return "", storeFailure(err, 0)
+		return "", a.failed(err, 0)
 	}
 	return known, nil
 }
@@ -245,7 +245,7 @@ func (a *Allocator) limitCreator(ctx context.Context, fleet FleetID, game ref, c
 func (a *Allocator) recheckFleet(ctx context.Context, fleet FleetID, game GameSessionID) error {
 	status, err := a.redis.HGet(ctx, fleetKey(fleet), "status").Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return storeFailure(err, 1)
+		return a.failed(err, 1)
 	}
 	if FleetStatus(status) == FleetActive {
 		return nil
@@ -538,7 +538,7 @@ func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location stri
 	name := computes.Val()[0]
 	compute, err := a.redis.HGetAll(ctx, computeKey(fleet, name)).Result()
 	if err != nil {
-		return host{}, storeFailure(err, 0)
+		return host{}, a.failed(err, 0)
 	}
 	if len(compute) == 0 {
 		return host{}, failure(ErrFleetCapacityExceeded, "compute %s has just left; try again", name)

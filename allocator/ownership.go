@@ -79,7 +79,7 @@ func (a *Allocator) heartbeat(ctx context.Context) error {
 // leave gives this instance's partitions to the others at once.
 func (a *Allocator) leave(ctx context.Context) error {
 	if err := a.redis.ZRem(ctx, instancesKey, a.owner.instance).Err(); err != nil {
-		return storeFailure(err, 1)
+		return a.failed(err, 1)
 	}
 	return nil
 }

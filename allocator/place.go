@@ -197,7 +197,7 @@ func (a *Allocator) placeAgain(ctx context.Context, group CreatePlayerSessionsIn
 		return nil, nil
 	}
 	if err != nil {
-		return nil, storeFailure(err, 0)
+		return nil, a.failed(err, 0)
 	}
 	return a.placeAt(ctx, GameSessionID(noted), group, note)
 }

@@ -442,7 +442,7 @@ const placementsAtOnce = 8
 func (a *Allocator) tryPlacements(ctx context.Context, partitions []partition) error {
 	clock, err := a.redis.Time(ctx).Result()
 	if err != nil {
-		return storeFailure(err, 0)
+		return a.failed(err, 0)
 	}
 	pending := make([]*redis.StringSliceCmd, len(partitions))
 	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {

@@ -395,14 +395,14 @@ func (a *Allocator) slotHolders(game ref) lister {
 	return func(ctx context.Context, after cursor, n int) ([]entry, error) {
 		holders, err := a.redis.ZRange(ctx, slotsKey(game), 0, -1).Result()
 		if err != nil {
-			return nil, storeFailure(err, 0)
+			return nil, a.failed(err, 0)
 		}
 		if len(holders) == 0 {
 			return nil, nil
 		}
 		created, err := a.redis.ZMScore(ctx, playerSessionsKey(game), holders...).Result()
 		if err != nil {
-			return nil, storeFailure(err, 0)
+			return nil, a.failed(err, 0)
 		}
 		var entries []entry
 		for i, text := range holders {

@@ -106,12 +106,22 @@ func (a *Allocator) runCounted(ctx context.Context, s script, keys []string, arg
 	}
 	reply, err = cmd.Slice()
 	if err != nil {
-		return nil, count(), storeFailure(err, count())
+		return nil, count(), a.failed(err, count())
 	}
 	if len(reply) == 0 {
 		return nil, count(), failure(ErrInternal, "script %s replied nothing", s.name)
 	}
 	return reply, count(), nil
+}
+
+// failed is the failure of the store that go-redis met. sent is how often a change was sent to it. Of a cluster, another server may
+// have taken over from the one that failed: go-redis would go on asking that one, for as long as a minute.
+func (a *Allocator) failed(err error, sent int) *Error {
+	failure := storeFailure(err, sent)
+	if cluster, ok := a.redis.(*redis.ClusterClient); ok && failure.Kind != ErrInternal {
+		cluster.ReloadState(context.Background()) // in the background, at most five times a second
+	}
+	return failure
 }
 
 // countedArg is an argument of a command that counts how often the command is sent: go-redis marshals it each time.
@@ -158,7 +168,7 @@ func (a *Allocator) runAll(ctx context.Context, s script, calls []call) ([]field
 	replies := make([]fields, len(calls))
 	for i, cmd := range cmds {
 		if replies[i], err = cmd.Slice(); err != nil {
-			return nil, storeFailure(err, 0)
+			return nil, a.failed(err, 0)
 		}
 	}
 	return replies, nil
@@ -292,7 +302,7 @@ func (a *Allocator) pipelined(ctx context.Context, queue func(redis.Pipeliner)) 
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return storeFailure(fmt.Errorf("pipeline: %w", err), 0)
+		return a.failed(fmt.Errorf("pipeline: %w", err), 0)
 	}
 	return nil
 }
@@ -301,7 +311,7 @@ func (a *Allocator) pipelined(ctx context.Context, queue func(redis.Pipeliner)) 
 func (a *Allocator) exists(ctx context.Context, key string) (bool, error) {
 	count, err := a.redis.Exists(ctx, key).Result()
 	if err != nil {
-		return false, storeFailure(err, 0)
+		return false, a.failed(err, 0)
 	}
 	return count > 0, nil
 }

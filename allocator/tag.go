@@ -69,7 +69,7 @@ func (a *Allocator) ListTagsForResource(ctx context.Context, arn string) (map[st
 	}
 	tags, err := a.redis.HGetAll(ctx, tagsKey(resource)).Result()
 	if err != nil {
-		return nil, storeFailure(err, 0)
+		return nil, a.failed(err, 0)
 	}
 	return tags, nil
 }

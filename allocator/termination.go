@@ -74,7 +74,7 @@ func (a *Allocator) finishGameSession(ctx context.Context, game ref) error {
 	for {
 		holders, err := a.redis.ZRange(ctx, slotsKey(game), 0, -1).Result()
 		if err != nil {
-			return storeFailure(err, 1)
+			return a.failed(err, 1)
 		}
 		keys := []string{gameSessionKey(game), slotsKey(game), deadlinesKey(game.partition), endedKey(game.partition), endedGamesKey(game.partition)}
 		args := []any{game.text}

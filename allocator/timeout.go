@@ -79,7 +79,7 @@ type dueIn struct {
 func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, error) {
 	clock, err := a.redis.Time(ctx).Result()
 	if err != nil {
-		return nil, storeFailure(err, 0)
+		return nil, a.failed(err, 0)
 	}
 	now := clock.UnixMilli()
 	over := now - a.retention.Milliseconds()

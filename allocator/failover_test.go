@@ -1,0 +1,80 @@
+package allocator_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berthgg/berth/allocator"
+	"github.com/berthgg/berth/allocator/allocatortest"
+)
+
+// An hour passes between sweeps, so only expired events can have the records marked.
+
+func TestExpiredEventsAreFollowedThroughFailovers(t *testing.T) {
+	for name, c := range map[string]struct {
+		start    func(testing.TB, ...string) *allocatortest.Store
+		failOver func(t *testing.T, nodes []*allocatortest.Node)
+	}{
+		"all masters of a cluster change places with their replicas": {allocatortest.ClusterRealTime, func(t *testing.T, nodes []*allocatortest.Node) {
+			for _, replica := range nodes[3:] {
+				if err := replica.Client().ClusterFailover(context.Background()).Err(); err != nil {
+					t.Fatal(err)
+				}
+				becomesMaster(t, replica)
+			}
+		}},
+		"a master of a cluster is killed": {allocatortest.ClusterRealTime, func(t *testing.T, nodes []*allocatortest.Node) {
+			nodes[0].Kill()
+			becomesMaster(t, nodes[3])
+		}},
+		"the master behind Sentinel is killed": {allocatortest.SentinelRealTime, func(_ *testing.T, nodes []*allocatortest.Node) {
+			nodes[0].Kill()
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := c.start(t)
+			s := newScene(t, store, func(config *allocator.Config) { config.ReservationTimeout = 200 * time.Millisecond })
+			clockwork(t, open(t, store, func(config *allocator.Config) { config.SweepInterval = time.Hour }))
+			var games []allocator.GameSessionID // on all masters
+			for range 24 {
+				games = append(games, s.newGameSession(200))
+			}
+			marked := func() bool {
+				ctx := context.Background()
+				client := store.NewClient(t) // go-redis by itself asks a master that is gone for a minute
+				var reserved []*allocator.PlayerSession
+				for _, game := range games {
+					p, err := s.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: "ada"})
+					if err != nil {
+						return false // nobody has taken over yet
+					}
+					reserved = append(reserved, p)
+				}
+				for range 30 {
+					if !slices.ContainsFunc(reserved, func(p *allocator.PlayerSession) bool {
+						return client.HGet(ctx, recordKey(p.ID), "status").Val() != "TIMEDOUT"
+					}) {
+						return true
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				return false // what expired before the new master was followed stays: try again with others
+			}
+			allocatortest.Eventually(t, time.Minute, marked, "what times out is marked")
+			c.failOver(t, store.Nodes())
+			allocatortest.Eventually(t, 45*time.Second, marked, "what times out is marked after the failover")
+		})
+	}
+}
+
+func becomesMaster(t *testing.T, replica *allocatortest.Node) {
+	t.Helper()
+	client := replica.Client()
+	allocatortest.Eventually(t, time.Minute, func() bool {
+		info, err := client.Info(context.Background(), "replication").Result()
+		return err == nil && strings.Contains(info, "role:master")
+	}, "the replica is the master")
+}
