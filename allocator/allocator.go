@@ -30,6 +30,10 @@ type Config struct {
 	Quotas Quotas
 	// AutoActivate makes the new game sessions of fleets without server processes ACTIVE at once, on a registered compute.
 	AutoActivate bool
+	// WaitReplicas is how many replicas must have a change before it is acknowledged. Default 0.
+	WaitReplicas int
+	// WaitTimeout is how long to wait for them. Whole milliseconds; default 1 s.
+	WaitTimeout time.Duration
 	// SweepOnly makes Run mark time-outs by sweeping alone, for a store that has no keyspace notifications.
 	SweepOnly bool
 	// SweepInterval is how often Run sweeps the partitions that this instance owns. Default 1 s.
@@ -79,7 +83,8 @@ type Allocator struct {
 	secret []byte // from which ids are derived; the store's, the same for all instances
 	owner  ownership
 
-	snapshots *snapshots
+	snapshots   *snapshots
+	replication *replication
 }
 
 // Open returns an Allocator for the store, which is set up at its first use. It fails with ErrInvalidRequest when the
@@ -99,6 +104,7 @@ func Open(ctx context.Context, config Config) (*Allocator, error) {
 		owner:              newOwnership(uuid.NewString()),
 	}
 	a.snapshots = newSnapshots(a.readActive)
+	a.replication = newReplication(a.redis, config.WaitReplicas, cmp.Or(config.WaitTimeout, time.Second))
 	switch a.redis.(type) {
 	case *redis.Client, *redis.ClusterClient:
 	default:
@@ -113,6 +119,10 @@ func Open(ctx context.Context, config Config) (*Allocator, error) {
 		return nil, failure(ErrInvalidRequest, "the retention is %v; it must not be negative", a.retention)
 	case a.maxPlayerSessions < 0:
 		return nil, failure(ErrInvalidRequest, "the cap on player sessions is %d; it must not be negative", a.maxPlayerSessions)
+	case config.WaitReplicas < 0:
+		return nil, failure(ErrInvalidRequest, "the count of replicas to wait for is %d; it must not be negative", config.WaitReplicas)
+	case config.WaitTimeout < 0 || config.WaitTimeout%time.Millisecond != 0:
+		return nil, failure(ErrInvalidRequest, "the timeout of replicas is %v; it must be a positive number of milliseconds", config.WaitTimeout)
 	case a.sweepInterval < 0:
 		return nil, failure(ErrInvalidRequest, "the sweep interval is %v; it must not be negative", a.sweepInterval)
 	}

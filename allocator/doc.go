@@ -67,6 +67,7 @@
 //	berth:{p}:ended_placements     sorted set  placement → end, until the retention is over
 //	berth:{p}:place:<digest>       string      where a PlacePlayerSessions call tries to reserve; expires with the retention
 //	berth:{p}:seal:<ref>:<digest>  string      that the game session has refused this call for good; expires likewise
+//	berth:{p}:mark                 string      written before a wait for replicas; expires at once
 //	berth:{control}:…                          the control plane, the instances, and what the store keeps for good
 //
 // A ref is 16 bytes in base64: of a game session the hash of its id, of a placement likewise, of a player session the UUID in its id.

@@ -78,3 +78,31 @@ func becomesMaster(t *testing.T, replica *allocatortest.Node) {
 		return err == nil && strings.Contains(info, "role:master")
 	}, "the replica is the master")
 }
+
+func TestChangesAreAcknowledgedWhenReplicasHaveThem(t *testing.T) {
+	store := allocatortest.SentinelRealTime(t)
+	s := newScene(t, store, func(config *allocator.Config) { config.WaitReplicas, config.WaitTimeout = 2, 100*time.Millisecond })
+	game, full := s.newGameSession(10), s.newGameSession(0)
+	s.reserve(game, "ada")
+	for _, replica := range store.Nodes()[1:] {
+		if n := replica.Client().DBSize(t.Context()).Val(); n != size(t, store) {
+			t.Errorf("a replica has %d keys when the change is acknowledged, the master %d", n, size(t, store))
+		}
+	}
+	replica := store.Nodes()[1]
+	replica.Freeze()
+	call := allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: "bob", RetryToken: "token"}
+	_, err := s.CreatePlayerSession(t.Context(), call)
+	wantOnlyKind(t, "reserving while a replica does not answer", err, allocator.ErrOutcomeUnknown)
+	if _, err := s.DescribeGameSessions(t.Context(), allocator.DescribeGameSessionsInput{GameSessionID: game}); err != nil {
+		t.Errorf("reading meanwhile: %v", err)
+	}
+	_, err = s.CreatePlayerSession(t.Context(), allocator.CreatePlayerSessionInput{GameSessionID: full, PlayerID: "bob"})
+	wantOnlyKind(t, "a refusal, which replicas need not know of", err, allocator.ErrGameSessionFull)
+	replica.Thaw()
+	allocatortest.Eventually(t, time.Minute, func() bool {
+		_, err := s.CreatePlayerSession(t.Context(), call)
+		return err == nil
+	}, "the retry is acknowledged")
+	wantCount(t, "slots taken", s.describe(game).CurrentPlayerSessionCount, 2)
+}

@@ -19,27 +19,29 @@ type script struct {
 	*redis.Script
 	name, source string
 	isChange     bool
+	isAwaited    bool // its change is acknowledged to somebody, when replicas have it
 }
 
-func change(name string) script { return newScript(name, true) }
-func read(name string) script   { return newScript(name, false) }
+func change(name string) script { return newScript(name, true, true) }
+func upkeep(name string) script { return newScript(name, true, false) } // changes that nobody asked for
+func read(name string) script   { return newScript(name, false, false) }
 
-func newScript(name string, isChange bool) script {
+func newScript(name string, isChange, isAwaited bool) script {
 	source := lua.Source(name)
-	return script{redis.NewScript(source), name, source, isChange}
+	return script{redis.NewScript(source), name, source, isChange, isAwaited}
 }
 
 var (
 	openStoreScript                    = change("open_store")
-	heartbeatScript                    = change("heartbeat")
+	heartbeatScript                    = upkeep("heartbeat")
 	createLocationScript               = change("create_location")
 	createFleetScript                  = change("create_fleet")
 	deleteLocationScript               = change("delete_location")
 	updateFleetAttributesScript        = change("update_fleet_attributes")
 	createFleetLocationsScript         = change("create_fleet_locations")
 	deleteFleetLocationsScript         = change("delete_fleet_locations")
-	closeFleetScript                   = change("close_fleet")
-	reopenFleetScript                  = change("reopen_fleet")
+	closeFleetScript                   = upkeep("close_fleet")
+	reopenFleetScript                  = upkeep("reopen_fleet")
 	deleteFleetScript                  = change("delete_fleet")
 	registerComputeScript              = change("register_compute")
 	deregisterComputeScript            = change("deregister_compute")
@@ -49,11 +51,11 @@ var (
 	deleteAliasScript                  = change("delete_alias")
 	tagResourceScript                  = change("tag_resource")
 	untagResourceScript                = change("untag_resource")
-	limitGameSessionsScript            = change("limit_game_sessions")
+	limitGameSessionsScript            = upkeep("limit_game_sessions")
 	openGameSessionScript              = change("open_game_session")
-	terminateGameSessionScript         = change("terminate_game_session")
+	terminateGameSessionScript         = upkeep("terminate_game_session")
 	finishGameSessionScript            = change("finish_game_session")
-	purgeGameSessionsScript            = change("purge_game_sessions")
+	purgeGameSessionsScript            = upkeep("purge_game_sessions")
 	createGameSessionScript            = change("create_game_session")
 	describeGameSessionsScript         = read("describe_game_sessions")
 	createGameSessionQueueScript       = change("create_game_session_queue")
@@ -61,18 +63,18 @@ var (
 	deleteGameSessionQueueScript       = change("delete_game_session_queue")
 	startGameSessionPlacementScript    = change("start_game_session_placement")
 	describeGameSessionPlacementScript = read("describe_game_session_placement")
-	tryGameSessionPlacementScript      = change("try_game_session_placement")
+	tryGameSessionPlacementScript      = upkeep("try_game_session_placement")
 	finishGameSessionPlacementScript   = change("finish_game_session_placement")
-	purgeGameSessionPlacementsScript   = change("purge_game_session_placements")
-	claimPlaceScript                   = change("claim_place")
+	purgeGameSessionPlacementsScript   = upkeep("purge_game_session_placements")
+	claimPlaceScript                   = upkeep("claim_place")
 	updateGameSessionScript            = change("update_game_session")
 	createPlayerSessionScript          = change("create_player_session")
 	createPlayerSessionsScript         = change("create_player_sessions")
 	describePlayerSessionsScript       = read("describe_player_sessions")
 	acceptPlayerSessionScript          = change("accept_player_session")
 	removePlayerSessionScript          = change("remove_player_session")
-	timeOutPlayerSessionsScript        = change("time_out_player_sessions")
-	purgePlayerSessionsScript          = change("purge_player_sessions")
+	timeOutPlayerSessionsScript        = upkeep("time_out_player_sessions")
+	purgePlayerSessionsScript          = upkeep("purge_player_sessions")
 )
 
 // run runs a script and returns its reply, whose first field is the status word.
@@ -99,20 +101,34 @@ func (a *Allocator) runCounted(ctx context.Context, s script, keys []string, arg
 		first := &countedArg{value: args[0]}
 		args[0], count, forget = first, first.sent, first.reset
 	}
-	cmd := s.EvalSha(ctx, a.redis, keys, args...)
-	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-		forget() // it surely did not run
-		cmd = s.Eval(ctx, a.redis, keys, args...)
+	runOn := func(server redis.Scripter) error {
+		cmd := s.EvalSha(ctx, server, keys, args...)
+		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			forget() // it surely did not run
+			cmd = s.Eval(ctx, server, keys, args...)
+		}
+		reply, err = cmd.Slice()
+		switch {
+		case err != nil:
+			return a.failed(err, count())
+		case len(reply) == 0:
+			return failure(ErrInternal, "script %s replied nothing", s.name)
+		}
+		return nil
 	}
-	reply, err = cmd.Slice()
-	if err != nil {
-		return nil, count(), a.failed(err, count())
+	if !s.isAwaited || a.replication.needed == 0 {
+		err = runOn(a.redis)
+		return reply, count(), err
 	}
-	if len(reply) == 0 {
-		return nil, count(), failure(ErrInternal, "script %s replied nothing", s.name)
-	}
-	return reply, count(), nil
+	err = a.withReplicas(ctx, keys[0], func(server redis.Scripter) (bool, error) {
+		err := runOn(server)
+		return err == nil && acknowledging[reply.text(0)], err
+	})
+	return reply, count(), err
 }
+
+// acknowledging are the status words that stand for a change: by this call, or by another one, which may not be on replicas either.
+var acknowledging = map[string]bool{"OK": true, "EXISTS": true, "NOT_TERMINATING": true, "NOT_PENDING": true}
 
 // failed is the failure of the store that go-redis met. sent is how often a change was sent to it. Of a cluster, another server may
 // have taken over from the one that failed: go-redis would go on asking that one, for as long as a minute.

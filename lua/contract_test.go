@@ -27,7 +27,7 @@ func TestAllocatorUsesEachScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	var used []string
-	for _, match := range regexp.MustCompile(`(?m)= (?:change|read)\("(\w+)"\)$`).FindAllStringSubmatch(string(source), -1) {
+	for _, match := range regexp.MustCompile(`(?m)= (?:change|upkeep|read)\("(\w+)"\)$`).FindAllStringSubmatch(string(source), -1) {
 		used = append(used, match[1]+".lua")
 	}
 	slices.Sort(used)
@@ -71,7 +71,7 @@ var (
 // What the commands of the scripts do. A command that is in neither list is not known to be safe.
 var (
 	reading = []string{
-		"TIME", "EXISTS", "GET", "HGET", "HMGET", "HGETALL", "HKEYS", "HEXISTS", "HLEN", "SCARD", "ZSCORE", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE",
+		"TIME", "EXISTS", "GET", "HGET", "HMGET", "HGETALL", "HKEYS", "HEXISTS", "HLEN", "PTTL", "SCARD", "SISMEMBER", "ZSCORE", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE",
 	}
 	writing = []string{
 		"SET", "DEL", "PEXPIRE", "PEXPIREAT", "HSET", "HDEL", "SADD", "SREM", "ZADD", "ZREM", "ZREMRANGEBYSCORE",

@@ -36,6 +36,7 @@ type serveCommand struct {
 	MaxQueues           int           `default:"20" help:"The most game session queues."`
 	RedisTimeout        time.Duration `default:"2s" help:"How long a call may wait for the store before it fails."`
 	MaxWaiting          int           `default:"1024" help:"The most calls that may wait for the store at a time; further ones are turned away at once."`
+	WaitReplicas        int           `default:"0" help:"How many replicas must have a change before it is acknowledged."`
 	AutoActivate        *bool         `negatable:"" help:"Make game sessions of fleets without server processes ACTIVE at once, on a registered compute. The default without --redis."`
 	DrainDelay          time.Duration `default:"0s" help:"How long to go on serving after a signal to stop while /readyz says no, so that load balancers notice."`
 	Demo                bool          `help:"Create a game session with a few slots, and print commands to try it with."`
@@ -55,6 +56,10 @@ func (s *serveCommand) Validate() error {
 		return errors.New("a --max-… flag is zero or negative; each must be positive")
 	case s.RedisTimeout <= 0:
 		return fmt.Errorf("--redis-timeout is %v; it must be positive", s.RedisTimeout)
+	case s.WaitReplicas < 0:
+		return fmt.Errorf("--wait-replicas is %d; it must not be negative", s.WaitReplicas)
+	case s.WaitReplicas > 0 && s.Redis == "":
+		return errors.New("--wait-replicas is set without --redis; the store inside this process has no replicas")
 	case s.MaxWaiting <= 0:
 		return fmt.Errorf("--max-waiting is %d; it must be positive", s.MaxWaiting)
 	case s.Region == "":
@@ -99,6 +104,8 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 		},
 		AutoActivate: s.AutoActivate == nil && (embedded || s.Demo) || s.AutoActivate != nil && *s.AutoActivate,
 		SweepOnly:    embedded,
+		WaitReplicas: s.WaitReplicas,
+		WaitTimeout:  max(time.Millisecond, (s.RedisTimeout / 2).Truncate(time.Millisecond)),
 		Logger:       log,
 	})
 	if err != nil {
