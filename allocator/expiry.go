@@ -86,6 +86,7 @@ func (a *Allocator) watchExpiry(ctx context.Context, expired func(partition)) {
 			if _, known := following[addr]; !known {
 				follow, stop := context.WithCancel(ctx)
 				following[addr] = follower{master, stop}
+				a.warnOfEviction(ctx, master)
 				followers.Go(func() { followExpiry(follow, master, expired) })
 			}
 		}
@@ -124,6 +125,18 @@ func enableExpiredEvents(ctx context.Context, node *redis.Client) error {
 		return nil
 	}
 	return node.ConfigSet(ctx, setting, wanted).Err()
+}
+
+// warnOfEviction says so when a node may delete keys to make room.
+func (a *Allocator) warnOfEviction(ctx context.Context, node *redis.Client) {
+	info, err := node.InfoMap(ctx, "memory").Result()
+	if err != nil {
+		return // a user who may not ask is not told
+	}
+	if policy := info["Memory"]["maxmemory_policy"]; policy != "" && policy != "noeviction" {
+		a.log.WarnContext(ctx, "the store may delete player sessions and slots to make room; set maxmemory-policy to noeviction",
+			"node", node.Options().Addr, "maxmemory_policy", policy)
+	}
 }
 
 // followExpiry calls expired for each TTL key that expires on a node, until ctx ends. The subscription is renewed when the

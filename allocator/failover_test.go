@@ -79,6 +79,21 @@ func becomesMaster(t *testing.T, replica *allocatortest.Node) {
 	}, "the replica is the master")
 }
 
+func TestWrongEvictionPolicyIsWarnedOf(t *testing.T) {
+	for _, policy := range []string{"noeviction", "allkeys-lru"} {
+		var log logs
+		store := allocatortest.Redis(t, "--maxmemory-policy", policy)
+		clockwork(t, open(t, store, func(config *allocator.Config) { config.Logger = log.logger() }))
+		allocatortest.Eventually(t, 20*time.Second, func() bool {
+			following := store.Client().PubSubNumSub(t.Context(), "__keyevent@0__:expired").Val()
+			return following["__keyevent@0__:expired"] == 1
+		}, "the instance follows the store")
+		if warned := strings.Contains(log.String(), "maxmemory_policy=allkeys-lru"); warned != (policy == "allkeys-lru") {
+			t.Errorf("under %s it logged\n%s", policy, &log)
+		}
+	}
+}
+
 func TestChangesAreAcknowledgedWhenReplicasHaveThem(t *testing.T) {
 	store := allocatortest.SentinelRealTime(t)
 	s := newScene(t, store, func(config *allocator.Config) { config.WaitReplicas, config.WaitTimeout = 2, 100*time.Millisecond })
