@@ -63,6 +63,9 @@ func quotaReached(quota int, what, flag string) error {
 // The data format of the store. A store of another format is refused.
 const storeFormat = "1"
 
+// secretSize is how many bytes the secret of a store has.
+const secretSize = 32
+
 // Allocator hands out the player slots of game sessions that are kept in Redis. It is safe for concurrent use. All state is in
 // the store, so any number of them, in any number of processes, work on one.
 //
@@ -90,6 +93,18 @@ type Allocator struct {
 // Open returns an Allocator for the store, which is set up at its first use. It fails with ErrInvalidRequest when the
 // configuration cannot work or the store was set up by a version of Berth that keeps its data differently.
 func Open(ctx context.Context, config Config) (*Allocator, error) {
+	a, err := newAllocator(config)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.openStore(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// newAllocator returns an Allocator that has yet to learn what the store keeps for good.
+func newAllocator(config Config) (*Allocator, error) {
 	a := &Allocator{
 		redis:              config.Redis,
 		region:             cmp.Or(config.Region, "us-east-1"),
@@ -126,29 +141,31 @@ func Open(ctx context.Context, config Config) (*Allocator, error) {
 	case a.sweepInterval < 0:
 		return nil, failure(ErrInvalidRequest, "the sweep interval is %v; it must not be negative", a.sweepInterval)
 	}
-	if err := a.openStore(ctx); err != nil {
-		return nil, err
-	}
 	return a, nil
 }
 
 var regionPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
 
 func (a *Allocator) openStore(ctx context.Context) error {
-	candidate := make([]byte, 32)
+	candidate := make([]byte, secretSize)
 	rand.Read(candidate) // never fails: crypto/rand ends the program instead
 	reply, err := a.run(ctx, openStoreScript, []string{storeKey}, storeFormat, Partitions, base64.StdEncoding.EncodeToString(candidate), a.region)
 	if err != nil {
 		return err
 	}
-	if reply.text(1) != storeFormat || reply.int(2) != Partitions {
+	return a.adopt(reply[1:])
+}
+
+// adopt takes over what the store keeps for good, format, partitions, secret and region, or refuses it.
+func (a *Allocator) adopt(facts fields) (err error) {
+	if facts.text(0) != storeFormat || facts.int(1) != Partitions {
 		return failure(ErrInvalidRequest, "the store has data of format %s in %s partitions; this version of Berth keeps format %s in %d: use another Redis database or the version that wrote it",
-			reply.text(1), reply.text(2), storeFormat, Partitions)
+			facts.text(0), facts.text(1), storeFormat, Partitions)
 	}
-	if reply.text(4) != a.region {
-		return failure(ErrInvalidRequest, "the store was set up for the region %s, and this instance for %s; give all instances the same", reply.text(4), a.region)
+	if facts.text(3) != a.region {
+		return failure(ErrInvalidRequest, "the store was set up for the region %s, and this instance for %s; give all instances the same", facts.text(3), a.region)
 	}
-	if a.secret, err = base64.StdEncoding.DecodeString(reply.text(3)); err != nil || len(a.secret) != len(candidate) {
+	if a.secret, err = base64.StdEncoding.DecodeString(facts.text(2)); err != nil || len(a.secret) != secretSize {
 		return &Error{Kind: ErrInternal, Message: "the secret in " + storeKey + " is damaged; restore it from a backup", Cause: err}
 	}
 	return nil

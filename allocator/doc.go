@@ -35,6 +35,9 @@
 //  11. A placement leaves PENDING once. FULFILLED, it has one game session, in which all its players have reservations; otherwise
 //     it leaves no game session that has not ended.
 //
+// Check finds where a store breaks them, and mends it. To tell overselling from a maximum that was lowered, a game session keeps the
+// highest maximum that it ever had.
+//
 // # Time
 //
 // The clock is that of Redis, in milliseconds. A reservation is over at its deadline, to the millisecond, by three means:

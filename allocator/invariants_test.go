@@ -37,8 +37,8 @@ type place struct{ partition, kind, name string }
 func (p place) of(kind, name string) place { return place{p.partition, kind, name} }
 
 var (
-	partitionKey = regexp.MustCompile(`(?s)^berth:\{(\d+)\}:(gs|slots|players|ps|ttl|player|fleet|active):(.+)$`)
-	indexKey     = regexp.MustCompile(`^berth:\{(\d+)\}:(deadlines|ended|ended_games)$`)
+	partitionKey = regexp.MustCompile(`(?s)^berth:\{(\d+)\}:(gs|slots|players|ps|ttl|player|fleet|active|placement|place|seal):(.+)$`)
+	indexKey     = regexp.MustCompile(`^berth:\{(\d+)\}:(deadlines|ended|ended_games|pending_placements|ended_placements)$`)
 )
 
 // contentsOf reads a store that nobody changes meanwhile.
@@ -69,10 +69,11 @@ func contentsOf(t rapid.TB, store *allocatortest.Store) contents {
 					at = place{match[1], match[2], ""}
 				}
 				switch at.kind {
-				case "gs", "ps":
+				case "gs", "ps", "placement":
 					hashes[at] = pipe.HGetAll(ctx, key)
 				case "ttl":
 					c.ttls[at] = true
+				case "place", "seal": // notes that expire by themselves
 				case "":
 					if !strings.HasPrefix(key, "berth:{control}:") {
 						c.alien = append(c.alien, key)
@@ -154,6 +155,12 @@ func (c contents) violations() (wrong []string) {
 			}
 		case "ps":
 			c.playerSessionViolations(at, record, report)
+		case "placement":
+			_, pending := c.sets[at.of("pending_placements", "")][at.name]
+			ended, listed := c.sets[at.of("ended_placements", "")][at.name]
+			if over := record["status"] != "PENDING"; pending == over || listed != over || over && ended != number(record["ended"]) {
+				report("placement %v is %s; listed as pending: %v, as ended at %s: %v", at, record["status"], pending, record["ended"], listed)
+			}
 		}
 	}
 	for at, set := range c.sets {
@@ -172,6 +179,8 @@ func (c contents) violations() (wrong []string) {
 				is = number(c.hashes[at.of("gs", member)]["ended"]) == score
 			case "deadlines":
 				is = c.hashes[at.of("gs", member)] != nil
+			case "pending_placements", "ended_placements":
+				is = c.hashes[at.of("placement", member)] != nil
 			case "players":
 				is = c.hashes[at.of("ps", member)]["game_session"] == at.name
 			case "player":

@@ -35,12 +35,13 @@ func refOf(id [16]byte) ref {
 	return ref{partition(id[0]), base64.RawURLEncoding.EncodeToString(id[:])}
 }
 
-// parseRef returns the ref that has this text.
-func parseRef(text string) ref {
-	r := ref{text: text}
-	id := r.uuid()
-	r.partition = partition(id[0])
-	return r
+// parseRef reads a ref in a key that anybody may have written, and returns false when it is none.
+func parseRef(text string) (ref, bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(raw) != 16 {
+		return ref{}, false
+	}
+	return refOf([16]byte(raw)), true
 }
 
 // uuid returns the bytes of the ref.

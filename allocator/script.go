@@ -75,6 +75,14 @@ var (
 	removePlayerSessionScript          = change("remove_player_session")
 	timeOutPlayerSessionsScript        = upkeep("time_out_player_sessions")
 	purgePlayerSessionsScript          = upkeep("purge_player_sessions")
+	checkPlayerSessionScript           = change("check_player_session")
+	checkGameSessionScript             = change("check_game_session")
+	checkGameSessionPlacementScript    = change("check_game_session_placement")
+	checkIndexScript                   = change("check_index")
+	checkResourceScript                = change("check_resource")
+	checkBelongingScript               = change("check_belonging")
+	checkFleetLocationScript           = change("check_fleet_location")
+	checkExpiryScript                  = change("check_expiry")
 )
 
 // run runs a script and returns its reply, whose first field is the status word.

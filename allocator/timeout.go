@@ -179,8 +179,9 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 		for i := range games {
 			g := &games[i]
 			g.fleet = pipe.HGet(ctx, fleetKey(g.fleetID()), "status")
-			if placement, _, kept := strings.Cut(g.keptFor(), " "); kept {
-				g.placed = pipe.HMGet(ctx, placementKey(parseRef(placement)), "status", "try", "game")
+			name, _, _ := strings.Cut(g.keptFor(), " ")
+			if placement, kept := parseRef(name); kept {
+				g.placed = pipe.HMGet(ctx, placementKey(placement), "status", "try", "game")
 			}
 		}
 	})

@@ -1,5 +1,7 @@
 -- update_game_session.lua: changes settings of a game session that has not ended, and adds or changes game properties.
 --
+-- When the maximum is lowered, the highest that it ever was is kept as `peak`: so many may hold slots, and never more.
+--
 -- KEYS[1] game session  hash
 -- KEYS[2] its slots     sorted set: player session ref -> deadline in ms, +inf once ACTIVE
 -- ARGV[1] how many game properties a game session may have
@@ -12,7 +14,8 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local status = redis.call('HGET', KEYS[1], 'status')
+local known = redis.call('HMGET', KEYS[1], 'status', 'max', 'peak')
+local status, peak = known[1], nil
 if not status then
   return {'GAME_SESSION_NOT_FOUND'}
 end
@@ -26,6 +29,9 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
   end
 end
 for i = 2, #ARGV, 2 do
+  if ARGV[i] == 'max' and tonumber(ARGV[i + 1]) < tonumber(known[2]) then
+    peak = math.max(tonumber(known[2]), tonumber(known[3] or 0))
+  end
   if string.sub(ARGV[i], 1, 9) == 'property:' and redis.call('HEXISTS', KEYS[1], ARGV[i]) == 0 then
     added = added + 1
   end
@@ -37,5 +43,8 @@ local count = redis.call('ZCOUNT', KEYS[2], string.format('(%.0f', now), '+inf')
 
 if #ARGV > 1 then
   redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+end
+if peak then
+  redis.call('HSET', KEYS[1], 'peak', peak)
 end
 return {'OK', now, count, redis.call('HGETALL', KEYS[1])}

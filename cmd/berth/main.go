@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,6 +15,7 @@ import (
 
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve the API."`
+	Check   checkCommand   `cmd:"" help:"Report every broken invariant of a store, and mend it with --repair. Exits with 0, or with 2 if something is left."`
 	Ready   readyCommand   `cmd:"" help:"Ask a running service whether it is ready; exit 0 if so. For health checks of containers."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -30,6 +32,9 @@ func main() {
 	)
 	if err := parsed.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "berth:", err)
+		if errors.Is(err, errBroken) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }

@@ -1,14 +1,21 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/berthgg/berth/allocator/allocatortest"
 )
 
 // TestScripts runs testdata/script/*.txtar, which show how the program behaves. Beside the commands that testscript has,
@@ -18,6 +25,9 @@ import (
 //	stop                      tells it to stop, which must succeed; what it wrote is stdout and stderr
 //	[!] call operation input  calls an operation; the answer is stdout
 //	get path                  gets a path of the service; the answer is stdout
+//	store                     starts an empty Redis; REDIS says where
+//	redis command argument…   sends it a command; the answer is stdout
+//	exits status command…     runs a command as exec does, which must exit with that status
 //	capture name pattern      sets a variable to what the group in the pattern matches in stdout, or in a text that follows
 func TestScripts(t *testing.T) {
 	variables := settings(t)
@@ -73,6 +83,35 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("the status is %d", status)
 				}
 			},
+			"store": func(ts *testscript.TestScript, neg bool, _ []string) {
+				once(ts, neg)
+				s := serviceOf(ts)
+				s.store = allocatortest.Miniredis(s.t)
+				ts.Setenv("REDIS", s.store.URL())
+			},
+			"redis": func(ts *testscript.TestScript, neg bool, args []string) {
+				once(ts, neg)
+				command := make([]any, len(args))
+				for i, arg := range args {
+					command[i] = arg
+				}
+				answer, err := serviceOf(ts).store.Client().Do(context.Background(), command...).Result()
+				ts.Check(err)
+				fmt.Fprintln(ts.Stdout(), answer)
+			},
+			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
+				once(ts, neg)
+				status := 0
+				var failed *exec.ExitError
+				if err := ts.Exec(args[1], args[2:]...); errors.As(err, &failed) {
+					status = failed.ExitCode()
+				} else {
+					ts.Check(err)
+				}
+				if strconv.Itoa(status) != args[0] {
+					ts.Fatalf("the status is %d", status)
+				}
+			},
 			"capture": func(ts *testscript.TestScript, neg bool, args []string) {
 				once(ts, neg)
 				text := strings.Join(args[2:], " ")
@@ -92,7 +131,8 @@ func TestScripts(t *testing.T) {
 // service is what a script serves.
 type service struct {
 	*process
-	t testing.TB
+	store *allocatortest.Store
+	t     testing.TB
 }
 
 func serviceOf(ts *testscript.TestScript) *service { return ts.Value(service{}).(*service) }
