@@ -249,8 +249,14 @@ func TestLostReplyReservesOneSlotThroughTheGoSDK(t *testing.T) {
 	})
 }
 
-// newGame makes a game session with so many slots.
+// newGame creates a game session with so many slots in a fleet of its own.
 func newGame(t *testing.T, client *gamelift.Client, slots int32) (id string) {
+	t.Helper()
+	return newGames(t, client, 1, slots)[0]
+}
+
+// newGames creates so many game sessions in a fleet of their own.
+func newGames(t *testing.T, client *gamelift.Client, count int, slots int32) (ids []string) {
 	t.Helper()
 	location := aws.String("custom-attic")
 	if _, err := client.CreateLocation(t.Context(), &gamelift.CreateLocationInput{LocationName: location}); err != nil {
@@ -268,11 +274,14 @@ func newGame(t *testing.T, client *gamelift.Client, slots int32) (id string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	game, err := client.CreateGameSession(t.Context(), &gamelift.CreateGameSessionInput{FleetId: fleetID, MaximumPlayerSessionCount: aws.Int32(slots)})
-	if err != nil {
-		t.Fatal(err)
+	for range count {
+		game, err := client.CreateGameSession(t.Context(), &gamelift.CreateGameSessionInput{FleetId: fleetID, MaximumPlayerSessionCount: aws.Int32(slots)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, *game.GameSession.GameSessionId)
 	}
-	return *game.GameSession.GameSessionId
+	return ids
 }
 
 func TestReservationTimesOutAfterTheReservationTimeout(t *testing.T) {
