@@ -172,6 +172,59 @@ func TestOnlyTheOwnerActsOnAnExpiredEvent(t *testing.T) {
 	}
 }
 
+func TestTimeoutsCostTheStoreAsMuchWithEightInstancesAsWithOne(t *testing.T) {
+	const timeout = allocator.HeartbeatLife - time.Second
+	cost := func(instances int) map[string]int64 {
+		store := allocatortest.Redis(t)
+		s := newScene(t, store, func(config *allocator.Config) { config.ReservationTimeout = timeout })
+		var all []*allocator.Allocator
+		for range instances {
+			a := open(t, store, func(config *allocator.Config) { config.SweepInterval = time.Hour })
+			clockwork(t, a)
+			all = append(all, a)
+		}
+		allocatortest.Eventually(t, 30*time.Second, func() bool {
+			following := store.Client().PubSubNumSub(t.Context(), "__keyevent@0__:expired").Val()["__keyevent@0__:expired"]
+			sum := 0
+			for _, a := range all {
+				sum += len(a.Owned())
+			}
+			return int(following) == instances && sum == allocator.Partitions && len(ownedBy(all)) == allocator.Partitions
+		}, "the instances follow the store and share the partitions")
+		var reserved []*allocator.PlayerSession
+		for partitions := make(map[int]bool); len(partitions) < 100; { // one reservation in each: those at once in one may be marked at once
+			game := s.newGameSession(1)
+			if !partitions[partitionOf(game)] {
+				partitions[partitionOf(game)] = true
+				reserved = append(reserved, s.reserve(game, "ada"))
+			}
+		}
+		s.sweep() // so that the new game sessions are not due any more
+		if err := store.Client().ConfigResetStat(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		store.Advance(timeout + time.Millisecond)
+		costs := make(map[string]int64)
+		allocatortest.Eventually(t, 30*time.Second, func() bool {
+			stats := store.Client().InfoMap(t.Context(), "commandstats").Val()["Commandstats"]
+			for _, command := range []string{"zscore", "zcount", "hset", "zrem"} {
+				if _, err := fmt.Sscanf(stats["cmdstat_"+command], "calls=%d,", new(int64)); err == nil {
+					var calls int64
+					fmt.Sscanf(stats["cmdstat_"+command], "calls=%d,", &calls)
+					costs[command] = calls
+				}
+			}
+			return costs["hset"] == int64(len(reserved))
+		}, "all reservations are marked")
+		return costs
+	}
+	one, eight := cost(1), cost(8)
+	t.Logf("100 time-outs: %v", one)
+	if !maps.Equal(one, eight) {
+		t.Errorf("with one instance %v, with eight %v", one, eight)
+	}
+}
+
 // beat has each instance beat its heart once.
 func beat(t *testing.T, instances ...*allocator.Allocator) {
 	t.Helper()
