@@ -1,7 +1,6 @@
 package allocatortest
 
 import (
-	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -44,11 +43,16 @@ func init() { signal.Ignore(syscall.SIGXFSZ) }
 
 // limitFiles keeps a process from making files longer than so many bytes; a negative number lifts the limit.
 func limitFiles(pid int, bytes int64) error {
-	limit := syscall.Rlimit{Cur: uint64(bytes), Max: math.MaxUint64}
-	if bytes < 0 {
-		limit.Cur = math.MaxUint64
+	var limit syscall.Rlimit
+	_, _, failed := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), syscall.RLIMIT_FSIZE, 0, uintptr(unsafe.Pointer(&limit)), 0, 0)
+	if failed != 0 {
+		return failed
 	}
-	_, _, failed := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), syscall.RLIMIT_FSIZE, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	limit.Cur = limit.Max // which only root could raise again
+	if bytes >= 0 {
+		limit.Cur = uint64(bytes)
+	}
+	_, _, failed = syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), syscall.RLIMIT_FSIZE, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
 	if failed != 0 {
 		return failed
 	}
