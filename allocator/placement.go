@@ -210,7 +210,7 @@ func (a *Allocator) advance(ctx context.Context, placement ref) error {
 			next = places[i]
 		}
 		chosen, try, err := a.tryPlacement(ctx, placement, refused, next)
-		if err != nil || chosen == "" { // it is PENDING no more, or there is nowhere left to try for now
+		if err != nil || chosen == "" { // it is PENDING no more, or every place has refused it at this turn
 			return err
 		}
 		if chosen == next {

@@ -8,7 +8,7 @@
 -- KEYS[3] partition ended placements  sorted set: placement ref -> end in ms
 -- ARGV[1] placement ref
 -- ARGV[2] the try that was refused last, 0 for none
--- ARGV[3] where it is to be tried next, empty for nowhere
+-- ARGV[3] where it is to be tried next, empty when every place has refused it
 --
 -- RETURNS OK place try
 -- RETURNS NOT_PENDING

@@ -29,7 +29,7 @@ func newClock(t testing.TB, now time.Time) clock {
 	set(now)
 
 	if _, err := compiler(); err != nil {
-		missing(t, "no C compiler to build the clock of a real Redis with: install gcc or clang, as cc or gcc in the PATH")
+		Missing(t, "no C compiler to build the clock of a real Redis with: install gcc or clang, as cc or gcc in the PATH")
 	}
 	library, err := clockLibrary()
 	if err != nil {

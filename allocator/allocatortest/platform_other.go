@@ -15,7 +15,7 @@ func dieWithUs(*exec.Cmd) {}
 // shareTime ends the test: preloading a library works differently here, if at all.
 func shareTime(t testing.TB, _ string) func(time.Time) {
 	t.Helper()
-	missing(t, "the clock of a real Redis can be held on Linux only")
+	Missing(t, "the clock of a real Redis can be held on Linux only")
 	return nil
 }
 

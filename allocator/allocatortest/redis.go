@@ -65,7 +65,7 @@ type Node struct {
 func startNode(t testing.TB, env []string, config ...string) *Node {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		missing(t, "redis-server is not in the PATH: install Redis 7 or later (package redis-server on Debian and Ubuntu, redis elsewhere)")
+		Missing(t, "redis-server is not in the PATH: install Redis 7 or later (package redis-server on Debian and Ubuntu, redis elsewhere)")
 	}
 	var node *Node
 	err := errPortTaken
@@ -170,6 +170,16 @@ func (n *Node) signal(signal os.Signal) {
 	if err := n.cmd.Process.Signal(signal); err != nil {
 		n.t.Fatalf("send %v to the server on %s: %v", signal, n.Addr, err)
 	}
+}
+
+// AwaitMaster waits until a replica has become a master, and fails the test if it does not.
+func (n *Node) AwaitMaster() {
+	n.t.Helper()
+	client := n.Client()
+	Eventually(n.t, time.Minute, func() bool {
+		info, err := client.Info(context.Background(), "replication").Result()
+		return err == nil && strings.Contains(info, "role:master")
+	}, n.Addr+" is a master")
 }
 
 // LimitFiles keeps the server from writing beyond so many bytes of any file, as a full disk does; a negative number lifts the

@@ -303,7 +303,7 @@ func TestServersEndWithTheirTest(t *testing.T) {
 
 func TestCompilingLeavesNothingBehind(t *testing.T) {
 	if _, err := compiler(); err != nil {
-		missing(t, err.Error())
+		Missing(t, err.Error())
 	}
 	folder := t.TempDir()
 	t.Setenv("TMPDIR", folder)
@@ -387,7 +387,7 @@ func onlyCompiler(t *testing.T) string {
 	t.Helper()
 	cc, err := compiler()
 	if err != nil {
-		missing(t, err.Error())
+		Missing(t, err.Error())
 	}
 	if _, err := clockLibrary(); err != nil { // while the compiler finds its own tools
 		t.Fatal(err)

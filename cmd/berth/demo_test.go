@@ -46,7 +46,7 @@ func paste(t *testing.T, printed, program, player string) (wrote []string) {
 
 func TestDemoPrintsCurlCommandsThatWorkAsPasted(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
-		missing(t, "curl is not in the PATH")
+		allocatortest.Missing(t, "curl is not in the PATH")
 	}
 	for name, flags := range map[string][]string{
 		"embedded": {"--demo"},
@@ -72,7 +72,7 @@ func TestDemoPrintsAWSCommandsThatWorkAsPasted(t *testing.T) {
 	cli, err := exec.LookPath("/usr/bin/aws")
 	if err != nil {
 		if cli, err = exec.LookPath("aws"); err != nil {
-			t.Skip("the aws CLI is not in the PATH: install the package awscli (Debian, Ubuntu)")
+			allocatortest.Missing(t, "the aws CLI is not in the PATH: install the package awscli (Debian, Ubuntu)")
 		}
 	}
 	p := serve(t, "--demo")

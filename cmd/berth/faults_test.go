@@ -150,7 +150,7 @@ var faults = []fault{
 		inflict: func(t *testing.T, w *world) {
 			w.store.Nodes()[0].Kill()
 			w.suffer(10)
-			becomesMaster(t, w.store.Nodes()[3].Client())
+			w.store.Nodes()[3].AwaitMaster()
 			w.store.Nodes()[0].Restart() // as a replica: otherwise there is none to wait for
 			w.everyGameAnswers()
 		},
@@ -169,11 +169,10 @@ var faults = []fault{
 		store: allocatortest.ClusterRealTime,
 		inflict: func(t *testing.T, w *world) {
 			for _, replica := range w.store.Nodes()[3:] {
-				client := replica.Client()
-				if err := client.ClusterFailover(context.Background()).Err(); err != nil {
+				if err := replica.Client().ClusterFailover(context.Background()).Err(); err != nil {
 					t.Error(err)
 				}
-				becomesMaster(t, client)
+				replica.AwaitMaster()
 				w.goOn(30)
 			}
 			w.everyGameAnswers()
@@ -393,14 +392,6 @@ func follow(t *testing.T, replica *allocatortest.Node, host, port string) {
 		info, err := client.Info(context.Background(), "replication").Result()
 		return err == nil && strings.Contains(info, "master_link_status:up")
 	}, "the replica has what its master has")
-}
-
-func becomesMaster(t *testing.T, replica *redis.Client) {
-	t.Helper()
-	allocatortest.Eventually(t, time.Minute, func() bool {
-		info, err := replica.Info(context.Background(), "replication").Result()
-		return err == nil && strings.Contains(info, "role:master")
-	}, "the replica is the master")
 }
 
 // migrateSlots moves the slots of all game sessions from their masters to the next one.

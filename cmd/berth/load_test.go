@@ -203,7 +203,9 @@ func (l *load) make(c *clientCall) {
 		if c.outcome != "" {
 			break
 		}
-		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) // as SDKs do
+		// The retry backs off, as an SDK's does: without that a client would use up its attempts before a fault of some
+		// milliseconds is over. Nothing that is checked depends on how long it takes.
+		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 	}
 	c.to, c.ended = l.now(), time.Now()
 	switch {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/berthgg/berth/allocator/allocatortest"
 )
 
 // python returns a Python that has boto3.
@@ -18,17 +20,8 @@ func python(t *testing.T) string {
 			return path
 		}
 	}
-	missing(t, "no Python that has boto3: install the package python3-boto3 (Debian, Ubuntu), or boto3 for the python3 in the PATH")
+	allocatortest.Missing(t, "no Python that has boto3: install the package python3-boto3 (Debian, Ubuntu), or boto3 for the python3 in the PATH")
 	return ""
-}
-
-// missing ends a test that needs something this machine does not have.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
 }
 
 // output runs a program that has to succeed and returns what it wrote.
