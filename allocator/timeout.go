@@ -3,6 +3,7 @@ package allocator
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,12 +133,20 @@ func refsOf(p partition, texts []string) []ref {
 
 // dueGame is a game session that is due in a sweep.
 type dueGame struct {
-	game   ref
-	in     *dueIn
-	due    *redis.StringSliceCmd // refs of reservations past their deadline
-	facts  *redis.SliceCmd       // status, fleet, id, for which try of which placement it is kept
-	fleet  *redis.StringCmd      // status of the fleet
-	placed *redis.SliceCmd       // status, try and game session of the placement
+	game  ref
+	in    *dueIn
+	due   *redis.StringSliceCmd // refs of reservations past their deadline
+	facts *redis.SliceCmd       // status, fleet, id, for which try of which placement it is kept
+
+	// Of those that are unsettled.
+
+	fleet  *redis.StringCmd // status of the fleet
+	placed *redis.SliceCmd  // status, try and game session of the placement, if it is kept for one
+}
+
+// unsettled tells whether there is something to decide about the game session, beside reservations that are due: it may be new.
+func (d dueGame) unsettled() bool {
+	return d.status() == GameSessionActive && (len(d.due.Val()) == 0 || d.keptFor() != "")
 }
 
 func (d dueGame) status() GameSessionStatus { return GameSessionStatus(fields(d.facts.Val()).text(0)) }
@@ -158,7 +167,8 @@ func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err e
 	return marked, err
 }
 
-// dueGames reads what there is to know of the game sessions that are due.
+// dueGames reads what there is to know of the game sessions that are due, in one round trip a shard, and in another when any of
+// them is unsettled.
 func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error) {
 	var games []dueGame
 	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
@@ -172,12 +182,18 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 			}
 		}
 	})
-	if err != nil || len(games) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if !slices.ContainsFunc(games, dueGame.unsettled) {
+		return games, nil
 	}
 	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i := range games {
 			g := &games[i]
+			if !g.unsettled() {
+				continue
+			}
 			g.fleet = pipe.HGet(ctx, fleetKey(g.fleetID()), "status")
 			name, _, _ := strings.Cut(g.keptFor(), " ")
 			if placement, kept := parseRef(name); kept {
@@ -194,7 +210,7 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 		return 0, a.finishGameSession(ctx, g.game)
 	}
 	players := g.due.Val()
-	if g.status() == GameSessionActive && (len(players) == 0 || g.keptFor() != "") {
+	if g.unsettled() {
 		decided, err := a.settle(ctx, g)
 		if err != nil {
 			return 0, err
