@@ -30,29 +30,35 @@ func newReplication(client redis.UniversalClient, needed int, timeout time.Durat
 	return &replication{needed: needed, timeout: timeout, turns: make(chan struct{}, max(1, connections/2))}
 }
 
-// withReplicas has do run a script, and waits until as many replicas as needed have what it wrote, if it wrote anything that is
-// acknowledged. What do returns tells whether that is so.
-func (a *Allocator) withReplicas(ctx context.Context, key string, do func(redis.Scripter) (acknowledged bool, err error)) error {
+// evaluateWithReplicas runs a script on the master that has its keys, and waits until as many replicas as needed have what it wrote,
+// if it replied something that acknowledges a change.
+func (a *Allocator) evaluateWithReplicas(ctx context.Context, s script, keys []string, args []any, counted *countedArg) (fields, error) {
 	select {
 	case a.replication.turns <- struct{}{}:
 		defer func() { <-a.replication.turns }()
 	case <-ctx.Done():
-		return a.failed(ctx.Err(), 0)
+		return nil, a.failed(ctx.Err(), 0)
 	}
-	master, err := a.masterOf(ctx, key)
+	master, err := a.masterOf(ctx, keys[0])
 	if err != nil {
-		return a.failed(err, 0)
+		return nil, a.failed(err, 0)
 	}
 	connection := master.Conn()
 	defer func() { _ = connection.Close() }() // gives it back to the pool
-	acknowledged, err := do(connection)
-	if err != nil || !acknowledged {
-		return err
+	reply, err := a.evaluate(ctx, connection, s, keys, args, counted)
+	if err != nil || !acknowledging[reply.text(0)] {
+		return reply, err
 	}
+	return reply, a.awaitReplicas(ctx, connection, markKey(keys[0]))
+}
+
+// awaitReplicas returns when as many replicas as needed have all that was written to a server before. It fails with
+// ErrOutcomeUnknown when they do not have it in time: it may get lost with the server.
+func (a *Allocator) awaitReplicas(ctx context.Context, connection *redis.Conn, mark string) error {
 	// The mark follows whatever was written before, also by an attempt whose answer was lost: that one wrote on another connection.
 	var reached *redis.Cmd
-	_, err = connection.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		pipe.Set(ctx, markKey(key), 1, time.Millisecond)
+	_, err := connection.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.Set(ctx, mark, 1, time.Millisecond)
 		reached = pipe.Do(ctx, "WAIT", a.replication.needed, a.replication.timeout.Milliseconds())
 		return nil
 	})

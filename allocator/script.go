@@ -103,36 +103,34 @@ func (a *Allocator) runDeletion(ctx context.Context, s script, keys []string, ar
 
 // runCounted returns how often a script that changes something was sent, too.
 func (a *Allocator) runCounted(ctx context.Context, s script, keys []string, args ...any) (reply fields, sent int, err error) {
-	count := func() int { return 0 }
-	forget := func() {}
+	var counted *countedArg
 	if s.isChange && len(args) > 0 {
-		first := &countedArg{value: args[0]}
-		args[0], count, forget = first, first.sent, first.reset
+		counted = &countedArg{value: args[0]}
+		args[0] = counted
 	}
-	runOn := func(server redis.Scripter) error {
-		cmd := s.EvalSha(ctx, server, keys, args...)
-		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-			forget() // it surely did not run
-			cmd = s.Eval(ctx, server, keys, args...)
-		}
-		reply, err = cmd.Slice()
-		switch {
-		case err != nil:
-			return a.failed(err, count())
-		case len(reply) == 0:
-			return failure(ErrInternal, "script %s replied nothing", s.name)
-		}
-		return nil
+	if s.isAwaited && a.replication.needed > 0 {
+		reply, err = a.evaluateWithReplicas(ctx, s, keys, args, counted)
+	} else {
+		reply, err = a.evaluate(ctx, a.redis, s, keys, args, counted)
 	}
-	if !s.isAwaited || a.replication.needed == 0 {
-		err = runOn(a.redis)
-		return reply, count(), err
+	return reply, counted.sent(), err
+}
+
+// evaluate runs a script on a server, and loads it there if the server does not have it.
+func (a *Allocator) evaluate(ctx context.Context, server redis.Scripter, s script, keys []string, args []any, counted *countedArg) (fields, error) {
+	cmd := s.EvalSha(ctx, server, keys, args...)
+	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		counted.reset() // it surely did not run
+		cmd = s.Eval(ctx, server, keys, args...)
 	}
-	err = a.withReplicas(ctx, keys[0], func(server redis.Scripter) (bool, error) {
-		err := runOn(server)
-		return err == nil && acknowledging[reply.text(0)], err
-	})
-	return reply, count(), err
+	reply, err := cmd.Slice()
+	if err != nil {
+		return nil, a.failed(err, counted.sent())
+	}
+	if len(reply) == 0 {
+		return nil, failure(ErrInternal, "script %s replied nothing", s.name)
+	}
+	return reply, nil
 }
 
 // acknowledging are the status words that stand for a change: by this call, or by another one, which may not be on replicas either.
@@ -163,9 +161,19 @@ func (a *countedArg) MarshalBinary() ([]byte, error) {
 // String is what traces show.
 func (a *countedArg) String() string { return fmt.Sprint(a.value) }
 
-func (a *countedArg) sent() int { return int(a.times.Load()) }
+// sent is how often; never of what is not counted, which is nil.
+func (a *countedArg) sent() int {
+	if a == nil {
+		return 0
+	}
+	return int(a.times.Load())
+}
 
-func (a *countedArg) reset() { a.times.Store(0) }
+func (a *countedArg) reset() {
+	if a != nil {
+		a.times.Store(0)
+	}
+}
 
 // call is one call of a script.
 type call struct {
