@@ -308,6 +308,74 @@ func TestGameSessionOfADeletedFleetEndsThoughItsCreatorDied(t *testing.T) {
 	})
 }
 
+// The sweep sees the fleet while it is DELETING, and must not take that for an answer.
+func TestGameSessionThatASweepSawInAFleetBeingDeletedEndsWithTheFleet(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		counted, goOn, deleted := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		deleter := open(t, store, meanwhile("delete_fleet", func() {
+			close(counted)
+			<-goOn
+		}))
+		creator, cut := openMortal(t, store, meanwhile("create_game_session", func() {
+			go func() { deleted <- deleter.DeleteFleet(ctx, s.fleet) }()
+			<-counted
+		}))
+		cut.after(1)
+		if _, err := creator.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: s.fleet, GameSessionID: "late", MaximumPlayerSessionCount: 1}); err == nil {
+			t.Fatal("the call succeeds though its client was cut off")
+		}
+		s.sweep()
+		close(goOn)
+		if err := <-deleted; err != nil {
+			t.Fatal(err)
+		}
+		s.sweep()
+		if got := s.describe(allocator.GameSessionID(arnHead + "gamesession/" + string(s.fleet) + "/late")).Status; got != allocator.GameSessionTerminated {
+			t.Errorf("the game session is %s", got)
+		}
+	})
+}
+
+func TestTokenOfAnotherResourceMakesAnotherOneOrIsRefused(t *testing.T) {
+	s := newScene(t, allocatortest.Miniredis(t))
+	ctx := context.Background()
+	alias := func(strategy allocator.RoutingStrategy) allocator.AliasID {
+		t.Helper()
+		made, err := s.CreateAlias(ctx, allocator.CreateAliasInput{Name: "alias", RoutingStrategy: strategy, RetryToken: "token"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made.ID
+	}
+	closed := alias(allocator.RoutingStrategy{Type: allocator.RoutingTerminal, Message: "closed"})
+	if again := alias(allocator.RoutingStrategy{Type: allocator.RoutingTerminal, Message: "closed"}); again != closed {
+		t.Errorf("the same call made %s, then %s", closed, again)
+	}
+	if other := alias(allocator.RoutingStrategy{Type: allocator.RoutingSimple, FleetID: s.fleet}); other == closed {
+		t.Error("a call for an alias that leads to a fleet is answered with one that is closed")
+	}
+	queue := func(timeout time.Duration) error {
+		_, err := s.CreateGameSessionQueue(ctx, allocator.CreateGameSessionQueueInput{Queue: allocator.Queue{Name: "queue", Timeout: timeout}, RetryToken: "token"})
+		return err
+	}
+	for range 2 {
+		if err := queue(time.Minute); err != nil {
+			t.Error(err)
+		}
+	}
+	wantKind(t, "the same queue with another timeout", queue(time.Hour), allocator.ErrInvalidRequest)
+}
+
+func TestHalfALimitOnCreatorsIsRefused(t *testing.T) {
+	s := newScene(t, allocatortest.Miniredis(t))
+	for _, limit := range []allocator.CreationLimit{{GameSessionsPerCreator: 1}, {PeriodMinutes: 1}} {
+		_, err := s.CreateFleet(context.Background(), allocator.CreateFleetInput{Name: "fleet", Locations: []string{"custom-cellar"}, CreationLimit: limit})
+		wantKind(t, fmt.Sprintf("a fleet with %+v", limit), err, allocator.ErrInvalidRequest)
+	}
+}
+
 func TestDeletionWhoseAnswerWasLostSucceeds(t *testing.T) {
 	store := allocatortest.Redis(t)
 	s := newScene(t, store)
@@ -324,6 +392,7 @@ func TestDeletionWhoseAnswerWasLostSucceeds(t *testing.T) {
 	must(alias, err)
 	s.newQueue("queue", nil)
 	must(s.RegisterCompute(ctx, allocator.RegisterComputeInput{FleetID: s.fleet, Name: "crate", Location: "custom-cellar", IPAddress: "192.0.2.1"}))
+	doomed := allocator.FleetID(s.fleetAt("", "custom-shed"))
 	for _, c := range []struct {
 		name, script string
 		call         func(*allocator.Allocator) error
@@ -334,6 +403,7 @@ func TestDeletionWhoseAnswerWasLostSucceeds(t *testing.T) {
 		{"DeleteFleetLocations", "delete_fleet_locations", func(a *allocator.Allocator) error {
 			return a.DeleteFleetLocations(ctx, s.fleet, []string{"custom-barn"})
 		}},
+		{"DeleteFleet", "delete_fleet", func(a *allocator.Allocator) error { return a.DeleteFleet(ctx, doomed) }},
 		{"DeleteLocation", "delete_location", func(a *allocator.Allocator) error { return a.DeleteLocation(ctx, "custom-attic") }},
 	} {
 		p := newProxy(t, store)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,6 +107,10 @@ func TestChangesAreAcknowledgedWhenReplicasHaveThem(t *testing.T) {
 	if _, err := s.DescribeGameSessions(t.Context(), allocator.DescribeGameSessionsInput{GameSessionID: game}); err != nil {
 		t.Errorf("reading meanwhile: %v", err)
 	}
+	for _, attempt := range []string{"creating a game session", "finding it created"} { // the second writes nothing, and knows of no replica either
+		_, err := s.CreateGameSession(t.Context(), allocator.CreateGameSessionInput{FleetID: s.fleet, IdempotencyToken: "token"})
+		wantOnlyKind(t, attempt+" while a replica does not answer", err, allocator.ErrOutcomeUnknown)
+	}
 	_, err = s.CreatePlayerSession(t.Context(), allocator.CreatePlayerSessionInput{GameSessionID: full, PlayerID: "bob"})
 	wantOnlyKind(t, "a refusal, which replicas need not know of", err, allocator.ErrGameSessionFull)
 	replica.Thaw()
@@ -114,4 +119,33 @@ func TestChangesAreAcknowledgedWhenReplicasHaveThem(t *testing.T) {
 		return err == nil
 	}, "the retry is acknowledged")
 	wantCount(t, "slots taken", s.describe(game).CurrentPlayerSessionCount, 2)
+}
+
+func TestChangesThatWaitForReplicasKeepNoReaderWaiting(t *testing.T) {
+	store := allocatortest.SentinelRealTime(t)
+	s := newScene(t, store)
+	game := s.newGameSession(100)
+	client := redis.NewClient(&redis.Options{Addr: store.Nodes()[0].Addr, PoolSize: 4, PoolTimeout: 10 * time.Millisecond})
+	defer client.Close()
+	a := open(t, store, func(config *allocator.Config) {
+		config.Redis, config.WaitReplicas, config.WaitTimeout = client, 2, 2*time.Second
+	})
+	for _, replica := range store.Nodes()[1:] {
+		replica.Freeze()
+		defer replica.Thaw()
+	}
+	var changes sync.WaitGroup
+	for i := range 8 { // more than there are connections
+		changes.Go(func() {
+			_, err := a.CreatePlayerSession(context.Background(), allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: player(i)})
+			wantKind(t, "reserving while no replica answers", err, allocator.ErrOutcomeUnknown)
+		})
+	}
+	allocatortest.Eventually(t, 20*time.Second, func() bool { return s.describe(game).CurrentPlayerSessionCount > 0 }, "a change waits for the replicas")
+	for range 100 {
+		if _, err := a.DescribeGameSessions(t.Context(), allocator.DescribeGameSessionsInput{GameSessionID: game}); err != nil {
+			t.Fatalf("reading meanwhile: %v", err)
+		}
+	}
+	changes.Wait()
 }

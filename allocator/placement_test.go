@@ -143,9 +143,9 @@ func TestLatencyPoliciesFollowOneAnother(t *testing.T) {
 		s := newScene(t, store)
 		near, far := s.fleetAt("", "custom-near"), s.fleetAt("", "custom-far")
 		s.newQueue("queue", func(q *allocator.Queue) {
-			q.LatencyPolicies = []allocator.LatencyPolicy{
-				{Maximum: 40 * time.Millisecond, Duration: 10 * time.Second},
+			q.LatencyPolicies = []allocator.LatencyPolicy{ // the strictest is in force first, wherever it stands
 				{Maximum: 80 * time.Millisecond, Duration: 20 * time.Second},
+				{Maximum: 40 * time.Millisecond, Duration: 10 * time.Second},
 			}
 		}, near, far)
 		for _, c := range []struct {

@@ -851,6 +851,7 @@ func TestLimitsOfBerthItselfAreNamed(t *testing.T) {
 			{"CreateGameSessionQueue", "TimeoutInSeconds", 1 << 31, "TimeoutInSeconds is 2147483648; the maximum is 2147483647"},
 			{"UpdateGameSessionQueue", "PlayerLatencyPolicies", []members{{"PolicyDurationSeconds": 1 << 31}}, "PlayerLatencyPolicies[0].PolicyDurationSeconds is 2147483648"},
 			{"CreateFleet", "ResourceCreationLimitPolicy.PolicyPeriodInMinutes", 1 << 31, "ResourceCreationLimitPolicy.PolicyPeriodInMinutes is 2147483648"},
+			{"StartGameSessionPlacement", "PlayerLatencies[0].LatencyInMilliseconds", 1e30, "PlayerLatencies[0].LatencyInMilliseconds is 1e+30; the maximum is 2147483647"},
 			{"CreateAlias", "RoutingStrategy.FleetId", nil, "RoutingStrategy.FleetId is missing"},
 			{"CreateAlias", "RoutingStrategy.Type", nil, "RoutingStrategy.Type is"},
 			{"RegisterCompute", "Location", nil, "Location is missing"},

@@ -315,7 +315,7 @@ func govern(t *testing.T, client *gamelift.Client, server *process, timePasses b
 		t.Fatalf("the placement is %+v", p)
 	}
 	erin := must[*gamelift.DescribePlayerSessionsOutput](t)(client.DescribePlayerSessions(ctx, &gamelift.DescribePlayerSessionsInput{PlayerSessionId: p.PlacedPlayerSessions[0].PlayerSessionId})).PlayerSessions[0]
-	if *erin.GameSessionId != *p.GameSessionArn || aws.ToString(erin.PlayerData) != "level 7" {
+	if *erin.GameSessionId != *p.GameSessionArn || *erin.GameSessionId != *p.GameSessionId || aws.ToString(erin.PlayerData) != "level 7" {
 		t.Errorf("the placed player session is %+v", erin)
 	}
 	_, err = client.StopGameSessionPlacement(ctx, &gamelift.StopGameSessionPlacementInput{PlacementId: text("open-1")})
