@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -61,7 +62,7 @@ func quotaReached(quota int, what, flag string) error {
 }
 
 // The data format of the store. A store of another format is refused.
-const storeFormat = "1"
+const storeFormat = "2"
 
 // secretSize is how many bytes the secret of a store has.
 const secretSize = 32
@@ -86,9 +87,13 @@ type Allocator struct {
 	secret []byte // from which ids are derived; the store's, the same for all instances
 	owner  ownership
 
+	facts       *lru.Cache[ref, gameFacts] // of game sessions; they are checked at each use
 	snapshots   *snapshots
 	replication *replication
 }
+
+// knownGames is how many game sessions an Allocator remembers facts of, at about 400 bytes each.
+const knownGames = 1 << 17
 
 // Open returns an Allocator for the store, which is set up at its first use. It fails with ErrInvalidRequest when the
 // configuration cannot work or the store was set up by a version of Berth that keeps its data differently.
@@ -118,6 +123,7 @@ func newAllocator(config Config) (*Allocator, error) {
 		log:                cmp.Or(config.Logger, slog.Default()),
 		owner:              newOwnership(uuid.NewString()),
 	}
+	a.facts, _ = lru.New[ref, gameFacts](knownGames) // fails for a size below 1 only
 	a.snapshots = newSnapshots(a.readActive)
 	a.replication = newReplication(a.redis, config.WaitReplicas, cmp.Or(config.WaitTimeout, time.Second))
 	switch a.redis.(type) {

@@ -57,16 +57,14 @@ func BenchmarkScripts(b *testing.B) {
 			return err
 		})
 		accept.add(b, client, block, func(i int) error {
-			_, err := slots.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{
+			return slots.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{
 				GameSessionID: sessions[i].GameSessionID, PlayerSessionID: sessions[i].ID,
 			})
-			return err
 		})
 		remove.add(b, client, block/2, func(i int) error {
-			_, err := slots.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{
+			return slots.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{
 				GameSessionID: sessions[i].GameSessionID, PlayerSessionID: sessions[i].ID,
 			})
-			return err
 		})
 		reserveGroup.add(b, client, block/group, func(i int) error {
 			players := make([]string, group)

@@ -29,7 +29,7 @@ const (
 	FindingOrphan        FindingKind = "orphan"         // belongs to what does not exist; mended: deleted
 	FindingMissingRecord FindingKind = "missing-record" // a fleet has a location that does not exist; mended: restored
 	FindingUnended       FindingKind = "unended"        // lives although what it belongs to has ended; mended: ended
-	FindingSlot          FindingKind = "slot"           // the slots disagree with a player session
+	FindingSlot          FindingKind = "slot"           // a game session disagrees with a player session about its slot
 	FindingIndex         FindingKind = "index"          // an index lacks a record, or has it wrongly
 	FindingStrayEntry    FindingKind = "stray-entry"    // an index has what does not belong there; mended: removed
 	FindingDeadline      FindingKind = "deadline"       // a game session would not be swept in time, or for ever
@@ -251,7 +251,6 @@ type keyKind struct {
 // fleet has by name is of another kind than what it has once.
 var keyKinds = map[string]keyKind{
 	"gs":                 {byRef, "hash", nil}, // in the second walk
-	"slots":              {byRef, "zset", membersOf("ps:", "game_session")},
 	"players":            {byRef, "zset", membersOf("ps:", "game_session")},
 	"ps":                 {byRef, "hash", (*checker).checkPlayerSession},
 	"ttl":                {byRef, "string", (*checker).checkTTL},
@@ -410,7 +409,7 @@ func (c *checker) checkPlayerSession(ctx context.Context, k storedKey) error {
 		}
 		player, game := k.ref(), ref{k.partition, of.text(0)}
 		ok, err := c.judge(ctx, checkPlayerSessionScript, []string{
-			playerSessionKey(player), gameSessionKey(game), slotsKey(game), playerSessionsKey(game),
+			playerSessionKey(player), gameSessionKey(game), playerSessionsKey(game),
 			playerKey(k.partition, of.text(1)), deadlinesKey(k.partition), endedKey(k.partition), ttlKey(player),
 		}, player.text, game.text, of.text(1))
 		if err != nil || ok {
@@ -461,7 +460,7 @@ func (c *checker) checkGameSession(ctx context.Context, k storedKey) error {
 			}
 		}
 		all, ok, err := c.ask(ctx, checkGameSessionScript, []string{
-			gameSessionKey(game), slotsKey(game), fleetGameSessionsKey(k.partition, fleet), activeGameSessionsKey(k.partition, fleet),
+			gameSessionKey(game), playerSessionsKey(game), fleetGameSessionsKey(k.partition, fleet), activeGameSessionsKey(k.partition, fleet),
 			deadlinesKey(k.partition), endedGamesKey(k.partition),
 		}, game.text, string(fleet), gone, settling.Milliseconds())
 		if err != nil {

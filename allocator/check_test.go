@@ -216,36 +216,34 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 
 	rows := []row{
 		// Slots.
-		{name: "a slot of nobody", want: one("stray-entry", game("slots")),
-			wreck: func(h harbour, do func(...any)) { do("ZADD", game("slots")(h), "+inf", nobody) }},
-		{name: "a reservation without its slot", want: one("slot", game("slots")),
-			wreck: func(h harbour, do func(...any)) { do("ZREM", game("slots")(h), refIn(reserved(h))) }},
-		{name: "a reservation with another deadline", want: one("slot", game("slots")),
-			wreck: func(h harbour, do func(...any)) { do("ZADD", game("slots")(h), 1, refIn(reserved(h))) }},
-		{name: "a reservation that holds its slot for ever", want: one("slot", game("slots")),
-			wreck: func(h harbour, do func(...any)) { do("ZADD", game("slots")(h), "+inf", refIn(reserved(h))) }},
-		{name: "a player without a slot", want: one("slot", game("slots")),
-			wreck: func(h harbour, do func(...any)) { do("ZREM", game("slots")(h), refIn(active(h))) }},
-		{name: "a player whose slot has a deadline", want: one("slot", game("slots")),
-			wreck: func(h harbour, do func(...any)) { do("ZADD", game("slots")(h), 1<<50, refIn(active(h))) }},
-		{name: "a player who has left and holds a slot", want: one("slot", game("slots")),
-			wreck: func(h harbour, do func(...any)) { do("ZADD", game("slots")(h), "+inf", refIn(completed(h))) }},
-		{name: "a reservation that timed out and holds a slot", want: one("slot", game("slots")),
-			wreck: func(h harbour, do func(...any)) { do("ZADD", game("slots")(h), 1, refIn(timedOut(h))) }},
-		{name: "more players than slots", left: true, want: one("oversold", game("slots")),
+		{name: "a slot of nobody", want: one("stray-entry", game("players")),
+			wreck: func(h harbour, do func(...any)) { do("ZADD", game("players")(h), "+inf", nobody) }},
+		{name: "a reservation without its slot", want: one("slot", game("players")),
+			wreck: func(h harbour, do func(...any)) { do("ZREM", game("players")(h), refIn(reserved(h))) }},
+		{name: "a reservation with another deadline", want: one("slot", game("players")),
+			wreck: func(h harbour, do func(...any)) { do("ZADD", game("players")(h), 1, refIn(reserved(h))) }},
+		{name: "a reservation that holds its slot for ever", want: one("slot", game("players")),
+			wreck: func(h harbour, do func(...any)) { do("ZADD", game("players")(h), "+inf", refIn(reserved(h))) }},
+		{name: "a player without a slot", want: one("slot", game("players")),
+			wreck: func(h harbour, do func(...any)) { do("ZREM", game("players")(h), refIn(active(h))) }},
+		{name: "a player whose slot has a deadline", want: one("slot", game("players")),
+			wreck: func(h harbour, do func(...any)) { do("ZADD", game("players")(h), 1<<50, refIn(active(h))) }},
+		{name: "a player who has left and holds a slot", want: one("slot", game("players")),
+			wreck: func(h harbour, do func(...any)) { do("ZADD", game("players")(h), "+inf", refIn(completed(h))) }},
+		{name: "a reservation that timed out and holds a slot", want: one("slot", game("players")),
+			wreck: func(h harbour, do func(...any)) { do("ZADD", game("players")(h), 1, refIn(timedOut(h))) }},
+		{name: "more players than slots", left: true, want: one("oversold", game("players")),
 			wreck: func(h harbour, do func(...any)) { do("HSET", game("gs")(h), "max", 1) }},
-		{name: "more players than there were ever slots", left: true, want: one("oversold", game("slots")),
+		{name: "more players than there were ever slots", left: true, want: one("oversold", game("players")),
 			wreck: func(h harbour, do func(...any)) { do("HSET", game("gs")(h), "max", 0, "peak", 1) }},
 
 		// Player sessions.
-		{name: "a player session that its game session does not list", want: one("index", game("players")),
+		{name: "a player session that its game session does not list", want: one("slot", game("players")),
 			wreck: func(h harbour, do func(...any)) { do("ZREM", game("players")(h), refIn(completed(h))) }},
-		{name: "a player session that its game session lists otherwise", want: one("index", game("players")),
-			wreck: func(h harbour, do func(...any)) { do("ZADD", game("players")(h), 5, refIn(active(h))) }},
 		{name: "a player session that its player does not list", want: one("index", near(game("gs"), "player:gone")),
 			wreck: func(h harbour, do func(...any)) { do("DEL", sibling(game("gs")(h), "player:gone")) }},
 		{name: "a player session that is listed and not there", want: one("stray-entry", game("players")),
-			wreck: func(h harbour, do func(...any)) { do("ZADD", game("players")(h), 5, nobody) }},
+			wreck: func(h harbour, do func(...any)) { do("ZADD", game("players")(h), 0, nobody) }},
 		{name: "a player who lists another's", want: one("stray-entry", near(game("gs"), "player:gone")),
 			wreck: func(h harbour, do func(...any)) {
 				do("ZADD", sibling(game("gs")(h), "player:gone"), 5, refIn(active(h)))
@@ -253,7 +251,7 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 		{name: "a player session without its record",
 			want: func(h harbour) []string {
 				return []string{
-					"stray-entry " + gameKey("players", h.game), "stray-entry " + gameKey("slots", h.game), "stray-entry " + sibling(gameKey("gs", h.game), "player:coming"),
+					"stray-entry " + gameKey("players", h.game), "stray-entry " + sibling(gameKey("gs", h.game), "player:coming"),
 				}
 			},
 			wreck: func(h harbour, do func(...any)) {
@@ -360,7 +358,7 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 				do("HSET", outlived(h), "status", "ACTIVE")
 				do("HDEL", outlived(h), "ended")
 				do("ZREM", sibling(outlived(h), "ended"), refIn(outlived(h)))
-				do("ZADD", over("slots")(h), "+inf", refIn(outlived(h)))
+				do("ZADD", over("players")(h), "+inf", refIn(outlived(h)))
 			}},
 		{name: "a game session that ended nobody knows when", want: one("damaged-record", over("gs")),
 			wreck: func(h harbour, do func(...any)) { do("HDEL", over("gs")(h), "ended") }},
@@ -495,12 +493,12 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 			}},
 		{name: "keys in the wrong partition", left: true, seen: true,
 			want: func(harbour) []string {
-				return []string{"misplaced-key berth:{1}:ps:" + nobody, "misplaced-key berth:{1}:seal:" + nobody + ":x", "misplaced-key berth:{1}:slots:short"}
+				return []string{"misplaced-key berth:{1}:ps:" + nobody, "misplaced-key berth:{1}:seal:" + nobody + ":x", "misplaced-key berth:{1}:players:short"}
 			},
 			wreck: func(_ harbour, do func(...any)) {
 				do("HSET", "berth:{1}:ps:"+nobody, "status", "ACTIVE")
 				do("SET", "berth:{1}:seal:"+nobody+":x", 1)
-				do("ZADD", "berth:{1}:slots:short", 1, "x")
+				do("ZADD", "berth:{1}:players:short", 1, "x")
 			}},
 		{name: "a key of the wrong type", left: true, seen: true, want: one("wrong-type", near(game("gs"), "deadlines")),
 			wreck: func(h harbour, do func(...any)) {
@@ -568,7 +566,7 @@ func (s scene) keys(kind string) (keys []string) {
 func TestCheckGoesOnWhereARecordCannotBeWorkedWith(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		h := newHarbour(t, store)
-		damaged, lost := recordKey(h.active.ID), gameKey("slots", h.game)
+		damaged, lost := recordKey(h.active.ID), gameKey("players", h.game)
 		if err := store.Client().HSet(t.Context(), damaged, "created", " 5 ").Err(); err != nil { // a number to Lua and none to Redis
 			t.Fatal(err)
 		}
@@ -586,7 +584,7 @@ func TestCheckLosesNobody(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		h := newHarbour(t, store)
 		ctx, raw := t.Context(), store.Client()
-		if err := raw.Del(ctx, gameKey("slots", h.game), gameKey("players", h.game)).Err(); err != nil {
+		if err := raw.Del(ctx, gameKey("players", h.game)).Err(); err != nil {
 			t.Fatal(err)
 		}
 		wantCount(t, "slots taken before the repair", h.taken(h.game), 0)
@@ -656,10 +654,10 @@ func (h harbour) live(ctx context.Context, a *allocator.Allocator, name string, 
 			continue
 		}
 		if i > 0 {
-			_, _ = a.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{GameSessionID: game.ID, PlayerSessionID: p.ID})
+			_ = a.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{GameSessionID: game.ID, PlayerSessionID: p.ID})
 		}
 		if i > 1 {
-			_, _ = a.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{GameSessionID: game.ID, PlayerSessionID: p.ID})
+			_ = a.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{GameSessionID: game.ID, PlayerSessionID: p.ID})
 		}
 	}
 	maximum := 1

@@ -24,8 +24,8 @@
 //     its game session ends; COMPLETED and TIMEDOUT are final.
 //  4. A reservation that was acknowledged can be read until its retention is over, as durably as Redis was told to keep it.
 //  5. A group is reserved whole or not at all.
-//  6. Every RESERVED player session has its deadline in the slots of its game session, and the game session an entry no later
-//     than that in the deadlines of its partition. No other player session has a deadline there.
+//  6. Every RESERVED player session has its deadline in the player sessions of its game session, and the game session an entry no
+//     later than that in the deadlines of its partition. No other player session has a deadline there.
 //  7. A call repeated with its retry token, within the retention, changes nothing a second time, and is answered with what the
 //     first one made, as it stands by then.
 //  8. Nothing is left of a player session, game session or placement whose retention is over, nor of a fleet, location, compute,
@@ -55,8 +55,7 @@
 // Redis Cluster. The first byte of a player session id is the partition too, which makes the id its own route.
 //
 //	berth:{p}:gs:<ref>             hash        game session
-//	berth:{p}:slots:<ref>          sorted set  its slots: player session → deadline, +inf once ACTIVE
-//	berth:{p}:players:<ref>        sorted set  its player sessions → creation
+//	berth:{p}:players:<ref>        sorted set  its player sessions → deadline while RESERVED, +inf while ACTIVE, 0 once ended
 //	berth:{p}:ps:<ref>             hash        player session
 //	berth:{p}:ttl:<ref>            string      expires at the deadline of the reservation
 //	berth:{p}:player:<id>          sorted set  a player's player sessions in the partition → creation

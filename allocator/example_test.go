@@ -55,22 +55,25 @@ func Example() {
 	fmt.Println(player.PlayerID, player.Status, "on", player.IPAddress)
 
 	// … accept when the player has connected to the game server, …
-	player, err = slots.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{GameSessionID: game.ID, PlayerSessionID: player.ID})
+	err = slots.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{GameSessionID: game.ID, PlayerSessionID: player.ID})
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(player.PlayerID, player.Status)
 
 	// … and remove when the player has left.
-	player, err = slots.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{GameSessionID: game.ID, PlayerSessionID: player.ID})
+	err = slots.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{GameSessionID: game.ID, PlayerSessionID: player.ID})
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(player.PlayerID, player.Status)
+
+	read, err := slots.DescribePlayerSessions(ctx, allocator.DescribePlayerSessionsInput{PlayerSessionID: player.ID})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(player.PlayerID, read.PlayerSessions[0].Status)
 
 	// Output:
 	// ada RESERVED on 192.0.2.1
-	// ada ACTIVE
 	// ada COMPLETED
 }
 

@@ -341,7 +341,7 @@ func (a *Allocator) UpdateGameSession(ctx context.Context, in UpdateGameSessionI
 		args = append(args, "protection", string(policy))
 	}
 	args = append(args, properties(in.GameProperties)...)
-	reply, err := a.run(ctx, updateGameSessionScript, []string{gameSessionKey(game), slotsKey(game)}, args...)
+	reply, err := a.run(ctx, updateGameSessionScript, []string{gameSessionKey(game), playerSessionsKey(game)}, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -438,7 +438,7 @@ func (a *Allocator) readGameSessions(ctx context.Context, games []ref) ([]GameSe
 // eachGameSession reads game sessions in the order of their refs, and passes on each that is there, with its record. Game session
 // data of more than longest bytes is left out.
 func (a *Allocator) eachGameSession(ctx context.Context, games []ref, longest int, do func(GameSession, record)) error {
-	calls, order := callsByPartition(games, func(game ref) []string { return []string{gameSessionKey(game), slotsKey(game)} })
+	calls, order := callsByPartition(games, func(game ref) []string { return []string{gameSessionKey(game), playerSessionsKey(game)} })
 	for i := range calls {
 		calls[i].args = []any{longest}
 	}

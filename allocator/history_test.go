@@ -68,9 +68,9 @@ func (s scene) perform(a *allocator.Allocator, game allocator.GameSessionID, do 
 			out.ids = append(out.ids, p.ID)
 		}
 	case "accept":
-		_, err = a.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{GameSessionID: game, PlayerSessionID: do.id})
+		err = a.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{GameSessionID: game, PlayerSessionID: do.id})
 	case "remove":
-		_, err = a.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{GameSessionID: game, PlayerSessionID: do.id})
+		err = a.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{GameSessionID: game, PlayerSessionID: do.id})
 	case "count":
 		var read *allocator.DescribeGameSessionsOutput
 		if read, err = a.DescribeGameSessions(ctx, allocator.DescribeGameSessionsInput{GameSessionID: game}); err == nil {

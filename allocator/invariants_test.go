@@ -181,16 +181,13 @@ func (c contents) violations() (wrong []string) {
 				is = c.hashes[at.of("gs", member)] != nil
 			case "pending_placements", "ended_placements":
 				is = c.hashes[at.of("placement", member)] != nil
-			case "players":
-				is = c.hashes[at.of("ps", member)]["game_session"] == at.name
 			case "player":
 				is = c.hashes[at.of("ps", member)]["player"] == at.name
 			case "ended":
 				is = number(c.hashes[at.of("ps", member)]["ended"]) == score
-			case "slots":
+			case "players":
 				record := c.hashes[at.of("ps", member)]
-				is = record["game_session"] == at.name &&
-					(record["status"] == "ACTIVE" && math.IsInf(score, 1) || record["status"] == "RESERVED" && number(record["deadline"]) == score)
+				is = record["game_session"] == at.name && standing(record) == score
 			}
 			if !is {
 				report("%v has %s at %v, where it does not belong", at, member, score)
@@ -207,24 +204,36 @@ func (c contents) violations() (wrong []string) {
 	return wrong
 }
 
+// standing is what a game session must have of a player session.
+func standing(record map[string]string) float64 {
+	switch record["status"] {
+	case "RESERVED":
+		return number(record["deadline"])
+	case "ACTIVE":
+		return math.Inf(1)
+	}
+	return 0
+}
+
 func (c contents) playerSessionViolations(at place, record map[string]string, report func(string, ...any)) {
 	game := record["game_session"]
-	for _, index := range []place{at.of("players", game), at.of("player", record["player"])} {
-		if created := c.sets[index][at.name]; created != number(record["created"]) {
-			report("player session %v was created at %s and %v lists it at %.0f", at, record["created"], index, created)
-		}
+	byPlayer := at.of("player", record["player"])
+	if created := c.sets[byPlayer][at.name]; created != number(record["created"]) {
+		report("player session %v was created at %s and %v lists it at %.0f", at, record["created"], byPlayer, created)
+	}
+	if _, listed := c.sets[at.of("players", game)][at.name]; !listed {
+		report("player session %v is not listed by its game session", at)
 	}
 	if c.hashes[at.of("gs", game)] == nil {
 		report("player session %v is of no game session", at)
 	}
-	slot, inSlots := c.sets[at.of("slots", game)][at.name]
 	ended, inEnded := c.sets[at.of("ended", "")][at.name]
 	ttl := c.ttls[at.of("ttl", at.name)]
 	deadline := number(record["deadline"])
 	switch status := record["status"]; status {
 	case "RESERVED":
-		if earliest, listed := c.sets[at.of("deadlines", "")][game]; slot != deadline || !listed || earliest > deadline {
-			report("the deadline of RESERVED %v is %.0f, in the slots %.0f, in the partition %.0f", at, deadline, slot, earliest)
+		if earliest, listed := c.sets[at.of("deadlines", "")][game]; !listed || earliest > deadline {
+			report("the deadline of RESERVED %v is %.0f, in the partition %.0f", at, deadline, earliest)
 		}
 		if !ttl && deadline > float64(c.now) {
 			report("RESERVED %v has no TTL key", at)
@@ -233,12 +242,12 @@ func (c contents) playerSessionViolations(at place, record map[string]string, re
 			report("RESERVED %v is listed as ended", at)
 		}
 	case "ACTIVE":
-		if !inSlots || inEnded {
-			report("ACTIVE %v is in the slots: %v, among the ended: %v", at, inSlots, inEnded)
+		if inEnded {
+			report("ACTIVE %v is listed as ended", at)
 		}
 	case "COMPLETED", "TIMEDOUT":
-		if inSlots || !inEnded || ended != number(record["ended"]) {
-			report("%s %v ended at %s; in the slots: %v, among the ended at %.0f", status, at, record["ended"], inSlots, ended)
+		if !inEnded || ended != number(record["ended"]) {
+			report("%s %v ended at %s, among the ended at %.0f", status, at, record["ended"], ended)
 		}
 	default:
 		report("player session %v has the status %q", at, status)

@@ -88,10 +88,8 @@ func activeGameSessionsKey(p partition, fleet FleetID) string {
 // gameSessionKey: hash, the game session's record.
 func gameSessionKey(r ref) string { return r.partition.prefix() + "gs:" + r.text }
 
-// slotsKey: sorted set, refs of the player sessions that hold its slots -> deadline in ms, +inf once ACTIVE.
-func slotsKey(r ref) string { return r.partition.prefix() + "slots:" + r.text }
-
-// playerSessionsKey: sorted set, refs of all its player sessions -> creation in ms.
+// playerSessionsKey: sorted set, refs of its player sessions -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended. So
+// what has a score above the present time holds a slot.
 func playerSessionsKey(r ref) string { return r.partition.prefix() + "players:" + r.text }
 
 // sealKey: string that says that a game session has refused a PlacePlayerSessions call for good. It expires.

@@ -370,32 +370,32 @@ func (m *model) CreatePlayerSessions(in allocator.CreatePlayerSessionsInput) ([]
 	return group, nil
 }
 
-func (m *model) AcceptPlayerSession(in allocator.AcceptPlayerSessionInput) (*modelPlayerSession, error) {
+func (m *model) AcceptPlayerSession(in allocator.AcceptPlayerSessionInput) error {
 	p := m.playerSession(in.PlayerSessionID)
 	switch {
 	case p == nil || p.GameSessionID != in.GameSessionID:
-		return nil, allocator.ErrNotFound
+		return allocator.ErrNotFound
 	case sameCall(in.RetryToken, p.acceptedBy):
-		return p, nil
+		return nil
 	case p.Status != allocator.PlayerSessionReserved:
-		return nil, allocator.ErrInvalidPlayerSessionStatus
+		return allocator.ErrInvalidPlayerSessionStatus
 	}
 	p.Status, p.acceptedBy = allocator.PlayerSessionActive, in.RetryToken
-	return p, nil
+	return nil
 }
 
-func (m *model) RemovePlayerSession(in allocator.RemovePlayerSessionInput) (*modelPlayerSession, error) {
+func (m *model) RemovePlayerSession(in allocator.RemovePlayerSessionInput) error {
 	p := m.playerSession(in.PlayerSessionID)
 	switch {
 	case p == nil || p.GameSessionID != in.GameSessionID:
-		return nil, allocator.ErrNotFound
+		return allocator.ErrNotFound
 	case sameCall(in.RetryToken, p.removedBy):
-		return p, nil
+		return nil
 	case p.Status != allocator.PlayerSessionActive:
-		return nil, allocator.ErrInvalidPlayerSessionStatus
+		return allocator.ErrInvalidPlayerSessionStatus
 	}
 	p.Status, p.TerminationTime, p.removedBy = allocator.PlayerSessionCompleted, m.now, in.RetryToken
-	return p, nil
+	return nil
 }
 
 // DescribePlayerSessions lists all, where an Allocator answers page by page.

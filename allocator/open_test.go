@@ -114,7 +114,7 @@ func TestStoreOfAnotherFormatIsRefused(t *testing.T) {
 		field, value string
 		kind         allocator.Kind
 	}{
-		{"format", "2", allocator.ErrInvalidRequest},
+		{"format", "1", allocator.ErrInvalidRequest},
 		{"partitions", "512", allocator.ErrInvalidRequest},
 		{"secret", "not base64!", allocator.ErrInternal},
 		{"secret", "c2hvcnQ=", allocator.ErrInternal},

@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Lists are read in the order of creation, then of refs. Neither ever changes, so a page that starts behind the last
-// entry of the page before repeats nothing and skips nothing that was there throughout.
+// Lists are read in the order of creation, then of refs, or of refs alone. Neither ever changes, so a page that starts behind
+// the last entry of the page before repeats nothing and skips nothing that was there throughout.
 
 const (
 	defaultPage = 50
@@ -23,7 +23,7 @@ const (
 // entry is what an index has of a game session or a player session.
 type entry struct {
 	ref
-	created int64 // in ms
+	created int64 // in ms; 0 for all entries of a list that is in the order of refs alone
 }
 
 func (e entry) compare(other entry) int {
@@ -105,6 +105,7 @@ type pageRequest struct {
 	limit int    // 0 is 50
 	most  int    // how high limit may be; 0 is 100
 	token string // of the page before; empty for the first page
+	byRef bool   // the list is in the order of refs alone
 	// scope is all that must be the same for a token to be of use: the operation and what it lists.
 	scope []string
 }
@@ -154,7 +155,11 @@ func page[T interface{ cursor() cursor }](ctx context.Context, a *Allocator, req
 			}
 		}
 		if len(items) > limit {
-			return items[:limit], a.pageToken(items[limit-1].cursor(), request.scope), nil
+			last := items[limit-1].cursor()
+			if request.byRef {
+				last.created = 0
+			}
+			return items[:limit], a.pageToken(last, request.scope), nil
 		}
 		if len(entries) < batch {
 			return items, "", nil

@@ -71,17 +71,42 @@ func (a *Allocator) CreatePlayerSession(ctx context.Context, in CreatePlayerSess
 		return nil, a.gameSessionNotFound(in.GameSessionID)
 	}
 	player := a.reservationRef(retryToken(in.RetryToken), game, in.PlayerID)
+	facts, _ := a.facts.Get(game)
 	reply, err := a.run(ctx, createPlayerSessionScript, []string{
-		gameSessionKey(game), slotsKey(game), playerSessionsKey(game), deadlinesKey(game.partition),
+		gameSessionKey(game), playerSessionsKey(game), deadlinesKey(game.partition),
 		playerSessionKey(player), ttlKey(player), playerKey(game.partition, in.PlayerID),
-	}, game.text, player.text, in.PlayerID, in.PlayerData, a.reservationTimeout.Milliseconds())
+	}, game.text, player.text, in.PlayerID, in.PlayerData, a.reservationTimeout.Milliseconds(), facts.created)
 	if err != nil {
 		return nil, err
 	}
 	if reply.text(0) != "OK" {
 		return nil, a.notReserved(createPlayerSessionScript, in.GameSessionID, 1, reply)
 	}
-	return a.playerSession(player, reply.list(2), a.gameFacts(reply.list(3)), reply.int(1)), nil
+	facts = a.learned(game, facts, reply.list(2))
+	s := a.reserved(player, reply.list(3), in.PlayerID, in.PlayerData, facts, reply.int(1))
+	return &s, nil
+}
+
+// learned returns the facts of a game session, given those that were known before a script was run and those that it replied:
+// none if it found that they are known.
+func (a *Allocator) learned(game ref, known gameFacts, replied fields) gameFacts {
+	if len(replied) == 0 {
+		return known
+	}
+	facts := a.gameFacts(replied)
+	a.facts.Add(game, facts)
+	return facts
+}
+
+// reserved is a player session that a script has just made at a time, or has found as stored.
+func (a *Allocator) reserved(r ref, stored fields, playerID, playerData string, game gameFacts, now int64) PlayerSession {
+	if len(stored) > 0 {
+		return a.playerSession(r, stored, game, now)
+	}
+	s := game.playerSession(r)
+	s.PlayerID, s.PlayerData = playerID, playerData
+	s.Status, s.CreationTime = PlayerSessionReserved, timeOf(now)
+	return s
 }
 
 // CreatePlayerSessionsInput says for which players to reserve slots in one game session.
@@ -116,12 +141,13 @@ func (a *Allocator) reserveGroup(ctx context.Context, in CreatePlayerSessionsInp
 		return nil, a.gameSessionNotFound(in.GameSessionID)
 	}
 	token := retryToken(in.RetryToken)
-	keys := []string{gameSessionKey(game), slotsKey(game), playerSessionsKey(game), deadlinesKey(game.partition), sealKey(game, digest)}
+	facts, _ := a.facts.Get(game)
+	keys := []string{gameSessionKey(game), playerSessionsKey(game), deadlinesKey(game.partition), sealKey(game, digest)}
 	seal := int64(0)
 	if digest != "" {
 		seal = sealLife.Milliseconds()
 	}
-	args := []any{game.text, a.reservationTimeout.Milliseconds(), seal, keptFor}
+	args := []any{game.text, a.reservationTimeout.Milliseconds(), seal, keptFor, facts.created}
 	players := make([]ref, len(in.PlayerIDs))
 	for i, playerID := range in.PlayerIDs {
 		players[i] = a.reservationRef(token, game, playerID)
@@ -135,10 +161,11 @@ func (a *Allocator) reserveGroup(ctx context.Context, in CreatePlayerSessionsInp
 	if reply.text(0) != "OK" {
 		return nil, a.notReserved(createPlayerSessionsScript, in.GameSessionID, len(in.PlayerIDs), reply)
 	}
-	facts := a.gameFacts(reply.list(2))
+	facts = a.learned(game, facts, reply.list(2))
 	sessions := make([]PlayerSession, len(players))
 	for i, player := range players {
-		sessions[i] = *a.playerSession(player, reply.list(3+i), facts, reply.int(1))
+		playerID := in.PlayerIDs[i]
+		sessions[i] = a.reserved(player, reply.list(3+i), playerID, in.PlayerDataMap[playerID], facts, reply.int(1))
 	}
 	return sessions, nil
 }
@@ -193,24 +220,24 @@ type AcceptPlayerSessionInput struct {
 //
 // It fails with ErrNotFound, or with ErrInvalidPlayerSessionStatus when the player session is not RESERVED or is past its
 // deadline.
-func (a *Allocator) AcceptPlayerSession(ctx context.Context, in AcceptPlayerSessionInput) (*PlayerSession, error) {
+func (a *Allocator) AcceptPlayerSession(ctx context.Context, in AcceptPlayerSessionInput) error {
 	game, player, err := a.playerSessionOf(in.GameSessionID, in.PlayerSessionID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	reply, err := a.run(ctx, acceptPlayerSessionScript, []string{
-		gameSessionKey(game), slotsKey(game), playerSessionKey(player), ttlKey(player),
+		gameSessionKey(game), playerSessionsKey(game), playerSessionKey(player), ttlKey(player),
 	}, game.text, player.text, a.shorten("accept", retryToken(in.RetryToken)))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch reply.text(0) {
 	case "OK":
-		return a.playerSession(player, reply.list(2), a.gameFacts(reply.list(3)), reply.int(1)), nil
+		return nil
 	case "NOT_RESERVED":
-		return nil, notInStatus(in.PlayerSessionID, "accept", PlayerSessionReserved, reply)
+		return notInStatus(in.PlayerSessionID, "accept", PlayerSessionReserved, reply)
 	}
-	return nil, a.notFoundBy(acceptPlayerSessionScript, in.GameSessionID, in.PlayerSessionID, reply)
+	return a.notFoundBy(acceptPlayerSessionScript, in.GameSessionID, in.PlayerSessionID, reply)
 }
 
 // RemovePlayerSessionInput names the player session of a player who has left.
@@ -223,24 +250,24 @@ type RemovePlayerSessionInput struct {
 // RemovePlayerSession makes an ACTIVE player session COMPLETED: the player has left and the slot is free.
 //
 // It fails with ErrNotFound, or with ErrInvalidPlayerSessionStatus when the player session is not ACTIVE.
-func (a *Allocator) RemovePlayerSession(ctx context.Context, in RemovePlayerSessionInput) (*PlayerSession, error) {
+func (a *Allocator) RemovePlayerSession(ctx context.Context, in RemovePlayerSessionInput) error {
 	game, player, err := a.playerSessionOf(in.GameSessionID, in.PlayerSessionID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	reply, err := a.run(ctx, removePlayerSessionScript, []string{
-		gameSessionKey(game), slotsKey(game), playerSessionKey(player), endedKey(player.partition),
+		gameSessionKey(game), playerSessionsKey(game), playerSessionKey(player), endedKey(player.partition),
 	}, game.text, player.text, a.shorten("remove", retryToken(in.RetryToken)))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch reply.text(0) {
 	case "OK":
-		return a.playerSession(player, reply.list(2), a.gameFacts(reply.list(3)), reply.int(1)), nil
+		return nil
 	case "NOT_ACTIVE":
-		return nil, notInStatus(in.PlayerSessionID, "remove", PlayerSessionActive, reply)
+		return notInStatus(in.PlayerSessionID, "remove", PlayerSessionActive, reply)
 	}
-	return nil, a.notFoundBy(removePlayerSessionScript, in.GameSessionID, in.PlayerSessionID, reply)
+	return a.notFoundBy(removePlayerSessionScript, in.GameSessionID, in.PlayerSessionID, reply)
 }
 
 // playerSessionOf returns where a game session and a player session of it are kept.
@@ -304,15 +331,15 @@ type DescribePlayerSessionsInput struct {
 
 // DescribePlayerSessionsOutput is one page of player sessions.
 type DescribePlayerSessionsOutput struct {
-	PlayerSessions []PlayerSession // oldest first
+	PlayerSessions []PlayerSession // oldest first: of a player altogether, of a game session each page for itself
 	NextToken      string          // empty on the last page
 }
 
 // DescribePlayerSessions reads player sessions, those that ended among them as long as the retention keeps them.
 //
 // By player session it costs two commands. By game session a page costs two round trips for each hundred sessions that
-// the filter passes over, except that RESERVED and ACTIVE are read from the slots alone. By player a page asks each of
-// the store's partitions, in one round trip a shard.
+// the filter passes over, except that RESERVED and ACTIVE pass over none that has ended, and lists all that hold a slot. By
+// player a page asks each of the store's partitions, in one round trip a shard.
 //
 // It fails with ErrInvalidRequest or ErrNotFound (the game session or player session; a player without sessions has an
 // empty list).
@@ -355,11 +382,11 @@ func (a *Allocator) describeByGameSession(ctx context.Context, in DescribePlayer
 	if !ok {
 		return nil, a.gameSessionNotFound(in.GameSessionID)
 	}
-	list := a.index(game.partition, playerSessionsKey(game))
+	withEnded := true
 	switch in.StatusFilter {
 	case "", PlayerSessionCompleted, PlayerSessionTimedOut:
 	case PlayerSessionReserved, PlayerSessionActive:
-		list = a.slotHolders(game)
+		withEnded = false
 	default:
 		return nil, failure(ErrInvalidRequest, "PlayerSessionStatusFilter is %q; it must be RESERVED, ACTIVE, COMPLETED or TIMEDOUT", in.StatusFilter)
 	}
@@ -368,7 +395,8 @@ func (a *Allocator) describeByGameSession(ctx context.Context, in DescribePlayer
 	if in.StatusFilter != "" {
 		keep = func(s PlayerSession) bool { return s.Status == in.StatusFilter }
 	}
-	sessions, next, err := page(ctx, a, pageRequest{limit: in.Limit, token: in.NextToken, scope: scope}, list, readRefs(a.readPlayerSessions), keep)
+	request := pageRequest{limit: in.Limit, token: in.NextToken, byRef: true, scope: scope}
+	sessions, next, err := page(ctx, a, request, a.playerSessionsOf(game, withEnded), readRefs(a.readPlayerSessions), keep)
 	if err != nil {
 		return nil, err
 	}
@@ -377,6 +405,7 @@ func (a *Allocator) describeByGameSession(ctx context.Context, in DescribePlayer
 			return nil, cmp.Or(err, a.gameSessionNotFound(in.GameSessionID))
 		}
 	}
+	slices.SortStableFunc(sessions, func(x, y PlayerSession) int { return x.CreationTime.Compare(y.CreationTime) })
 	return &DescribePlayerSessionsOutput{PlayerSessions: sessions, NextToken: next}, nil
 }
 
@@ -390,25 +419,23 @@ func (a *Allocator) describeByPlayer(ctx context.Context, in DescribePlayerSessi
 	return &DescribePlayerSessionsOutput{PlayerSessions: sessions, NextToken: next}, nil
 }
 
-// slotHolders lists the player sessions that are in the slots of a game session.
-func (a *Allocator) slotHolders(game ref) lister {
+// playerSessionsOf lists the player sessions of a game session in the order of their refs, those that have ended if they are wanted.
+func (a *Allocator) playerSessionsOf(game ref, withEnded bool) lister {
 	return func(ctx context.Context, after cursor, n int) ([]entry, error) {
-		holders, err := a.redis.ZRange(ctx, slotsKey(game), 0, -1).Result()
-		if err != nil {
-			return nil, a.failed(err, 0)
+		ended := n
+		if !withEnded {
+			ended = 0
 		}
-		if len(holders) == 0 {
-			return nil, nil
-		}
-		created, err := a.redis.ZMScore(ctx, playerSessionsKey(game), holders...).Result()
+		reply, err := a.run(ctx, listPlayerSessionsScript, []string{playerSessionsKey(game)}, after.text, ended)
 		if err != nil {
-			return nil, a.failed(err, 0)
+			return nil, err
 		}
 		var entries []entry
-		for i, text := range holders {
-			e := entry{ref{game.partition, text}, int64(created[i])}
-			if after.precedes(e) {
-				entries = append(entries, e)
+		for _, list := range []fields{reply.list(1), reply.list(2)} {
+			for i := range list {
+				if e := (entry{ref: ref{game.partition, list.text(i)}}); after.precedes(e) {
+					entries = append(entries, e)
+				}
 			}
 		}
 		slices.SortFunc(entries, entry.compare)
@@ -436,7 +463,7 @@ func (a *Allocator) readPlayerSessions(ctx context.Context, players []ref) ([]Pl
 	for i, player := range players {
 		reply := replies[order[i].call]
 		if record := reply.list(2 + order[i].index); record.text(0) != "" {
-			sessions = append(sessions, *a.playerSession(player, record, games[ref{player.partition, record.text(0)}], reply.int(1)))
+			sessions = append(sessions, a.playerSession(player, record, games[ref{player.partition, record.text(0)}], reply.int(1)))
 		}
 	}
 	return sessions, nil
@@ -449,29 +476,21 @@ func (s PlayerSession) cursor() cursor {
 
 // playerSession builds a player session from the fields that the scripts answer with: game session ref, player id,
 // player data, status, creation, deadline, end. now is the store's time at which they were read.
-func (a *Allocator) playerSession(r ref, stored fields, game gameFacts, now int64) *PlayerSession {
-	s := &PlayerSession{
-		ID:              playerSessionID(r),
-		PlayerID:        stored.text(1),
-		PlayerData:      stored.text(2),
-		GameSessionID:   game.id,
-		FleetID:         game.fleet,
-		FleetARN:        game.fleetARN,
-		Status:          PlayerSessionStatus(stored.text(3)),
-		CreationTime:    timeOf(stored.int(4)),
-		TerminationTime: timeOf(stored.int(6)),
-		IPAddress:       game.ip,
-		DNSName:         game.dns,
-		Port:            game.port,
-	}
+func (a *Allocator) playerSession(r ref, stored fields, game gameFacts, now int64) PlayerSession {
+	s := game.playerSession(r)
+	s.PlayerID, s.PlayerData = stored.text(1), stored.text(2)
+	s.Status = PlayerSessionStatus(stored.text(3))
+	s.CreationTime, s.TerminationTime = timeOf(stored.int(4)), timeOf(stored.int(6))
 	if deadline := stored.int(5); s.Status == PlayerSessionReserved && deadline <= now {
 		s.Status, s.TerminationTime = PlayerSessionTimedOut, timeOf(deadline)
 	}
 	return s
 }
 
-// gameFacts are the facts of a game session that its player sessions carry.
+// gameFacts are the facts of a game session that its player sessions carry. They never change while it is ACTIVE or after; a game
+// session that is created anew under an id that was purged has another creation.
 type gameFacts struct {
+	created  string // in ms, as it is stored; empty when nothing is known
 	id       GameSessionID
 	fleet    FleetID
 	fleetARN string
@@ -479,10 +498,24 @@ type gameFacts struct {
 	port     int
 }
 
-// gameFacts reads the fields that the scripts answer with: fleet, id, IP address, DNS name, port.
+// playerSession builds what a player session of the game session has of it.
+func (f gameFacts) playerSession(r ref) PlayerSession {
+	return PlayerSession{
+		ID:            playerSessionID(r),
+		GameSessionID: f.id,
+		FleetID:       f.fleet,
+		FleetARN:      f.fleetARN,
+		IPAddress:     f.ip,
+		DNSName:       f.dns,
+		Port:          f.port,
+	}
+}
+
+// gameFacts reads the fields that the scripts answer with: fleet, id, IP address, DNS name, port, creation.
 func (a *Allocator) gameFacts(stored fields) gameFacts {
 	fleet := FleetID(stored.text(0))
 	return gameFacts{
+		created:  stored.text(5),
 		id:       a.gameSessionID(fleet, stored.text(1)),
 		fleet:    fleet,
 		fleetARN: a.arn("fleet/" + string(fleet)),

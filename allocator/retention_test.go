@@ -104,3 +104,44 @@ func TestSweepPurgesNothingOfTheLiving(t *testing.T) {
 		wantInvariants(t, store, s.Allocator)
 	})
 }
+
+// What an Allocator remembers of a game session is not to outlive it.
+func TestPlayersAreSentToTheGameSessionThatIsThereNow(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		in := allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 5, IdempotencyToken: "arena"}
+		create := func() allocator.GameSessionID {
+			game, err := s.CreateGameSession(t.Context(), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return game.ID
+		}
+		first := create()
+		if p := s.reserve(first, "ada"); p.IPAddress != "192.0.2.7" {
+			t.Fatalf("the player is sent to %s", p.IPAddress)
+		}
+		s.terminate(first)
+		store.Advance(retention)
+		s.sweep()
+		if err := s.DeregisterCompute(t.Context(), s.fleet, "box"); err != nil {
+			t.Fatal(err)
+		}
+		moved := allocator.RegisterComputeInput{FleetID: s.fleet, Name: "other", Location: "custom-cellar", IPAddress: "192.0.2.8"}
+		if _, err := s.RegisterCompute(t.Context(), moved); err != nil {
+			t.Fatal(err)
+		}
+
+		second := create()
+		if second != first {
+			t.Fatalf("the second game session is %s, the first %s", second, first)
+		}
+		if p := s.reserve(second, "ada"); p.IPAddress != moved.IPAddress {
+			t.Errorf("a player is sent to %s, and the game session runs on %s", p.IPAddress, moved.IPAddress)
+		}
+		group, err := s.CreatePlayerSessions(t.Context(), allocator.CreatePlayerSessionsInput{GameSessionID: second, PlayerIDs: []string{"bob"}})
+		if err != nil || group[0].IPAddress != moved.IPAddress {
+			t.Errorf("a group is sent to %+v, %v; the game session runs on %s", group, err, moved.IPAddress)
+		}
+	})
+}

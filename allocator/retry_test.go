@@ -185,14 +185,14 @@ var mutations = []mutation{
 	{"AcceptPlayerSession", func(s scene) func(*allocator.Allocator) (any, error) {
 		p := s.reserve(s.newGameSession(1), "ada")
 		return func(a *allocator.Allocator) (any, error) {
-			return a.AcceptPlayerSession(context.Background(), allocator.AcceptPlayerSessionInput{GameSessionID: p.GameSessionID, PlayerSessionID: p.ID, RetryToken: "token"})
+			return nil, a.AcceptPlayerSession(context.Background(), allocator.AcceptPlayerSessionInput{GameSessionID: p.GameSessionID, PlayerSessionID: p.ID, RetryToken: "token"})
 		}
 	}},
 	{"RemovePlayerSession", func(s scene) func(*allocator.Allocator) (any, error) {
 		p := s.reserve(s.newGameSession(1), "ada")
 		s.accept(p)
 		return func(a *allocator.Allocator) (any, error) {
-			return a.RemovePlayerSession(context.Background(), allocator.RemovePlayerSessionInput{GameSessionID: p.GameSessionID, PlayerSessionID: p.ID, RetryToken: "token"})
+			return nil, a.RemovePlayerSession(context.Background(), allocator.RemovePlayerSessionInput{GameSessionID: p.GameSessionID, PlayerSessionID: p.ID, RetryToken: "token"})
 		}
 	}},
 }

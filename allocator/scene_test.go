@@ -117,8 +117,7 @@ func (s scene) accept(p *allocator.PlayerSession) {
 }
 
 func (s scene) tryAccept(p *allocator.PlayerSession) error {
-	_, err := s.AcceptPlayerSession(context.Background(), allocator.AcceptPlayerSessionInput{GameSessionID: p.GameSessionID, PlayerSessionID: p.ID})
-	return err
+	return s.AcceptPlayerSession(context.Background(), allocator.AcceptPlayerSessionInput{GameSessionID: p.GameSessionID, PlayerSessionID: p.ID})
 }
 
 func (s scene) remove(p *allocator.PlayerSession) {
@@ -129,8 +128,7 @@ func (s scene) remove(p *allocator.PlayerSession) {
 }
 
 func (s scene) tryRemove(p *allocator.PlayerSession) error {
-	_, err := s.RemovePlayerSession(context.Background(), allocator.RemovePlayerSessionInput{GameSessionID: p.GameSessionID, PlayerSessionID: p.ID})
-	return err
+	return s.RemovePlayerSession(context.Background(), allocator.RemovePlayerSessionInput{GameSessionID: p.GameSessionID, PlayerSessionID: p.ID})
 }
 
 // read reads a player session, nil if it is not there.

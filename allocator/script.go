@@ -71,6 +71,7 @@ var (
 	createPlayerSessionScript          = change("create_player_session")
 	createPlayerSessionsScript         = change("create_player_sessions")
 	describePlayerSessionsScript       = read("describe_player_sessions")
+	listPlayerSessionsScript           = read("list_player_sessions")
 	acceptPlayerSessionScript          = change("accept_player_session")
 	removePlayerSessionScript          = change("remove_player_session")
 	timeOutPlayerSessionsScript        = upkeep("time_out_player_sessions")

@@ -72,11 +72,11 @@ func (a *Allocator) terminate(ctx context.Context, game ref, fleet FleetID, reas
 // finishGameSession ends a game session that is TERMINATING.
 func (a *Allocator) finishGameSession(ctx context.Context, game ref) error {
 	for {
-		holders, err := a.redis.ZRange(ctx, slotsKey(game), 0, -1).Result()
+		holders, err := a.redis.ZRangeByScore(ctx, playerSessionsKey(game), &redis.ZRangeBy{Min: "(0", Max: "+inf"}).Result()
 		if err != nil {
 			return a.failed(err, 1)
 		}
-		keys := []string{gameSessionKey(game), slotsKey(game), deadlinesKey(game.partition), endedKey(game.partition), endedGamesKey(game.partition)}
+		keys := []string{gameSessionKey(game), playerSessionsKey(game), deadlinesKey(game.partition), endedKey(game.partition), endedGamesKey(game.partition)}
 		args := []any{game.text}
 		for _, holder := range holders {
 			player := ref{game.partition, holder}

@@ -123,6 +123,13 @@ func upTo(ms int64) *redis.ZRangeBy {
 	return &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(ms, 10), Count: sweepBatch}
 }
 
+// pastDeadline is for the player sessions of a game session: those that have ended stand at 0.
+func pastDeadline(now int64) *redis.ZRangeBy {
+	past := upTo(now)
+	past.Min = "(0"
+	return past
+}
+
 func refsOf(p partition, texts []string) []ref {
 	refs := make([]ref, len(texts))
 	for i, text := range texts {
@@ -176,7 +183,7 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 			for _, game := range due[i].games {
 				games = append(games, dueGame{
 					game: game, in: &due[i],
-					due:   pipe.ZRangeByScore(ctx, slotsKey(game), upTo(due[i].now)),
+					due:   pipe.ZRangeByScore(ctx, playerSessionsKey(game), pastDeadline(due[i].now)),
 					facts: pipe.HMGet(ctx, gameSessionKey(game), "status", "fleet", "id", "kept_for"),
 				})
 			}
@@ -225,7 +232,7 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 	if len(players) == sweepBatch {
 		g.in.more = true
 	}
-	keys := []string{slotsKey(g.game), deadlinesKey(g.game.partition), endedKey(g.game.partition), gameSessionKey(g.game)}
+	keys := []string{playerSessionsKey(g.game), deadlinesKey(g.game.partition), endedKey(g.game.partition), gameSessionKey(g.game)}
 	args := []any{g.game.text}
 	for _, player := range players {
 		keys = append(keys, playerSessionKey(ref{g.game.partition, player}))

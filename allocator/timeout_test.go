@@ -503,3 +503,31 @@ func (s scene) gameSessionsInOnePartition(n int) (games []allocator.GameSessionI
 	}
 	return games
 }
+
+// A store that lost data may have a deadline that is not that of the record. A sweep is not to stumble over it for ever.
+func TestSweepSetsRightADeadlineThatIsNotTheRecords(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		game := s.newGameSession(9)
+		reserved, active, completed, gone := s.reserve(game, "ada"), s.reserve(game, "bob"), s.reserve(game, "cyd"), s.reserve(game, "dan")
+		s.accept(active)
+		s.accept(completed)
+		s.remove(completed)
+		raw, ctx := store.Client(), t.Context()
+		for _, p := range []*allocator.PlayerSession{reserved, active, completed, gone} {
+			if err := raw.ZAdd(ctx, gameKey("players", game), redis.Z{Score: 1, Member: refIn(recordKey(p.ID))}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lost := recordKey(gone.ID)
+		if err := raw.Del(ctx, lost, sibling(lost, "ttl:"+refIn(lost)), sibling(lost, "player:dan")).Err(); err != nil {
+			t.Fatal(err)
+		}
+
+		if swept := s.sweep(); swept.TimedOut != 0 {
+			t.Errorf("the sweep did %+v", swept)
+		}
+		wantInvariants(t, store, s.Allocator)
+		wantCount(t, "slots taken", s.taken(game), 2)
+	})
+}

@@ -40,13 +40,6 @@ func playerSessionShape(s allocator.PlayerSession) playerSession {
 
 type playerSessionOutput struct{ PlayerSession playerSession }
 
-func playerSessionResult(s *allocator.PlayerSession, err error) (*playerSessionOutput, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &playerSessionOutput{playerSessionShape(*s)}, nil
-}
-
 type playerSessionsOutput struct {
 	PlayerSessions []playerSession
 	NextToken      string `json:",omitzero"`
@@ -59,12 +52,16 @@ type createPlayerSessionInput struct {
 }
 
 func createPlayerSession(ctx context.Context, a *allocator.Allocator, in *createPlayerSessionInput, retryToken string) (*playerSessionOutput, error) {
-	return playerSessionResult(a.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{
+	s, err := a.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{
 		GameSessionID: allocator.GameSessionID(*in.GameSessionId),
 		PlayerID:      *in.PlayerId,
 		PlayerData:    value(in.PlayerData),
 		RetryToken:    retryToken,
-	}))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &playerSessionOutput{playerSessionShape(*s)}, nil
 }
 
 type createPlayerSessionsInput struct {
@@ -115,20 +112,20 @@ type playerSessionInput struct {
 	PlayerSessionId *string `validate:"required,pattern=playerSessionId"`
 }
 
-func acceptPlayerSession(ctx context.Context, a *allocator.Allocator, in *playerSessionInput, retryToken string) (*playerSessionOutput, error) {
-	return playerSessionResult(a.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{
+func acceptPlayerSession(ctx context.Context, a *allocator.Allocator, in *playerSessionInput, retryToken string) (*nothing, error) {
+	return &nothing{}, a.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{
 		GameSessionID:   allocator.GameSessionID(*in.GameSessionId),
 		PlayerSessionID: allocator.PlayerSessionID(*in.PlayerSessionId),
 		RetryToken:      retryToken,
-	}))
+	})
 }
 
-func removePlayerSession(ctx context.Context, a *allocator.Allocator, in *playerSessionInput, retryToken string) (*playerSessionOutput, error) {
-	return playerSessionResult(a.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{
+func removePlayerSession(ctx context.Context, a *allocator.Allocator, in *playerSessionInput, retryToken string) (*nothing, error) {
+	return &nothing{}, a.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{
 		GameSessionID:   allocator.GameSessionID(*in.GameSessionId),
 		PlayerSessionID: allocator.PlayerSessionID(*in.PlayerSessionId),
 		RetryToken:      retryToken,
-	}))
+	})
 }
 
 type placePlayerSessionsInput struct {

@@ -4,7 +4,7 @@
 -- left to the caller, too, who terminates it.
 --
 -- KEYS[1] game session                       hash
--- KEYS[2] its slots                          sorted set: player session ref -> deadline in ms, +inf once ACTIVE
+-- KEYS[2] its player sessions                sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
 -- KEYS[3] game sessions of its fleet         sorted set: game session ref -> creation in ms
 -- KEYS[4] ACTIVE game sessions of its fleet  sorted set: game session ref -> creation in ms
 -- KEYS[5] partition deadlines                sorted set: game session ref -> earliest deadline in ms
@@ -81,7 +81,7 @@ local stalled = unfinished and (not due or due == 'inf' or tonumber(due) > now)
 if stalled then
   report('deadline', true, 'the game session is ' .. unfinished .. ' and its deadline is ' .. (due or 'missing') .. ', so nobody sees to it', KEYS[5], KEYS[1])
 end
-local reservations = redis.call('ZCOUNT', KEYS[2], '-inf', '+inf') - redis.call('ZCOUNT', KEYS[2], '+inf', '+inf')
+local reservations = redis.call('ZCOUNT', KEYS[2], '(0', '+inf') - redis.call('ZCOUNT', KEYS[2], '+inf', '+inf')
 local needless = due and (over or due == 'inf' and reservations == 0 and not stalled)
 if needless then
   report('deadline', true, 'the game session is ' .. status .. ' without reservations and has the deadline ' .. due .. ', which nothing removes', KEYS[5], KEYS[1])

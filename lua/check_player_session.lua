@@ -2,12 +2,11 @@
 --
 -- KEYS[1] player session          hash
 -- KEYS[2] its game session        hash
--- KEYS[3] slots of that           sorted set: player session ref -> deadline in ms, +inf once ACTIVE
--- KEYS[4] player sessions of that sorted set: player session ref -> creation in ms
--- KEYS[5] the player's sessions   sorted set: player session ref -> creation in ms
--- KEYS[6] partition deadlines     sorted set: game session ref -> earliest deadline in ms
--- KEYS[7] partition ended         sorted set: player session ref -> end in ms
--- KEYS[8] TTL key                 string, expires at the deadline
+-- KEYS[3] player sessions of that sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
+-- KEYS[4] the player's sessions   sorted set: player session ref -> creation in ms
+-- KEYS[5] partition deadlines     sorted set: game session ref -> earliest deadline in ms
+-- KEYS[6] partition ended         sorted set: player session ref -> end in ms
+-- KEYS[7] TTL key                 string, expires at the deadline
 -- ARGV[1] 1 to mend, 0 to report only
 -- ARGV[2] player session ref
 -- ARGV[3] game session ref, as the record had it
@@ -65,67 +64,59 @@ elseif undated and not orphan then
 end
 
 -- What is derived from it.
-local listed = {}
-for i = 4, 5 do
-  listed[i] = redis.call('ZSCORE', KEYS[i], ARGV[2])
-  if not orphan and differ(listed[i], created) then
-    report('index', true, 'the player session was created at ' .. created .. ', and the index says ' .. (listed[i] or 'nothing'), KEYS[i], KEYS[1])
-  end
+local listed = redis.call('ZSCORE', KEYS[4], ARGV[2])
+if not orphan and differ(listed, created) then
+  report('index', true, 'the player session was created at ' .. created .. ', and the index says ' .. (listed or 'nothing'), KEYS[4], KEYS[1])
 end
-local wanted_slot = status == 'ACTIVE' and 'inf' or status == 'RESERVED' and deadline
+local wanted_slot = status == 'ACTIVE' and 'inf' or status == 'RESERVED' and deadline or '0'
 local slot = redis.call('ZSCORE', KEYS[3], ARGV[2])
 local slot_differs = differ(slot, wanted_slot)
 if slot_differs and not orphan and not outlived then
-  report('slot', true, 'the player session is ' .. status .. ' and should have ' .. (wanted_slot or 'nothing') .. ' in the slots, which have ' .. (slot or 'nothing'), KEYS[3], KEYS[1])
+  report('slot', true, 'the player session is ' .. status .. ' and should have ' .. wanted_slot .. ' in its game session, which has ' .. (slot or 'nothing'), KEYS[3], KEYS[1])
 end
 local wanted_end = not held and ended
-local listed_end = redis.call('ZSCORE', KEYS[7], ARGV[2])
+local listed_end = redis.call('ZSCORE', KEYS[6], ARGV[2])
 local end_differs = differ(listed_end, wanted_end)
 if end_differs and not orphan and not outlived and not undated then
-  report('ended', true, 'the player session is ' .. status .. ' and should have ' .. (wanted_end or 'nothing') .. ' among the ended, which have ' .. (listed_end or 'nothing'), KEYS[7], KEYS[1])
+  report('ended', true, 'the player session is ' .. status .. ' and should have ' .. (wanted_end or 'nothing') .. ' among the ended, which have ' .. (listed_end or 'nothing'), KEYS[6], KEYS[1])
 end
-local due = redis.call('ZSCORE', KEYS[6], ARGV[3])
+local due = redis.call('ZSCORE', KEYS[5], ARGV[3])
 local late = not orphan and status == 'RESERVED' and game_status ~= 'TERMINATING'
   and (not due or due == 'inf' or tonumber(due) > tonumber(deadline))
 if late then
-  report('deadline', true, 'the player session is RESERVED until ' .. deadline .. ', and the deadline of its game session is ' .. (due or 'missing'), KEYS[6], KEYS[1])
+  report('deadline', true, 'the player session is RESERVED until ' .. deadline .. ', and the deadline of its game session is ' .. (due or 'missing'), KEYS[5], KEYS[1])
 end
-local untimed = not orphan and status == 'RESERVED' and tonumber(deadline) > now and redis.call('EXISTS', KEYS[8]) == 0
+local untimed = not orphan and status == 'RESERVED' and tonumber(deadline) > now and redis.call('EXISTS', KEYS[7]) == 0
 if untimed then
-  report('expiry', true, 'the player session is RESERVED until ' .. deadline .. ' and has no TTL key', KEYS[8], KEYS[1])
+  report('expiry', true, 'the player session is RESERVED until ' .. deadline .. ' and has no TTL key', KEYS[7], KEYS[1])
 end
 
 if mend and orphan then
-  redis.call('DEL', KEYS[1], KEYS[8])
-  for i = 3, 5 do
-    redis.call('ZREM', KEYS[i], ARGV[2])
+  redis.call('DEL', KEYS[1], KEYS[7])
+  for _, set in ipairs({KEYS[3], KEYS[4], KEYS[6]}) do
+    redis.call('ZREM', set, ARGV[2])
   end
-  redis.call('ZREM', KEYS[7], ARGV[2])
 elseif mend then
   if outlived or undated then
     redis.call('HSET', KEYS[1], 'status', status, 'ended', ended)
-    redis.call('DEL', KEYS[8])
+    redis.call('DEL', KEYS[7])
   end
-  for i = 4, 5 do
-    if differ(listed[i], created) then
-      redis.call('ZADD', KEYS[i], created, ARGV[2])
-    end
+  if differ(listed, created) then
+    redis.call('ZADD', KEYS[4], created, ARGV[2])
   end
-  if slot_differs and wanted_slot then
+  if slot_differs then
     redis.call('ZADD', KEYS[3], wanted_slot, ARGV[2])
-  elseif slot_differs then
-    redis.call('ZREM', KEYS[3], ARGV[2])
   end
   if end_differs and wanted_end then
-    redis.call('ZADD', KEYS[7], wanted_end, ARGV[2])
+    redis.call('ZADD', KEYS[6], wanted_end, ARGV[2])
   elseif end_differs then
-    redis.call('ZREM', KEYS[7], ARGV[2])
+    redis.call('ZREM', KEYS[6], ARGV[2])
   end
   if late then
-    redis.call('ZADD', KEYS[6], 'LT', deadline, ARGV[3])
+    redis.call('ZADD', KEYS[5], 'LT', deadline, ARGV[3])
   end
   if untimed then
-    redis.call('SET', KEYS[8], 1, 'PXAT', deadline)
+    redis.call('SET', KEYS[7], 1, 'PXAT', deadline)
   end
 end
 return reply

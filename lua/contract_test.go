@@ -71,7 +71,7 @@ var (
 // What the commands of the scripts do. A command that is in neither list is not known to be safe.
 var (
 	reading = []string{
-		"TIME", "EXISTS", "GET", "HGET", "HMGET", "HGETALL", "HKEYS", "HEXISTS", "HLEN", "PTTL", "SCARD", "SISMEMBER", "ZSCORE", "ZCARD", "ZCOUNT", "ZRANGEBYSCORE",
+		"TIME", "EXISTS", "GET", "HGET", "HMGET", "HGETALL", "HKEYS", "HEXISTS", "HLEN", "PTTL", "SCARD", "SISMEMBER", "ZSCORE", "ZMSCORE", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE",
 	}
 	writing = []string{
 		"SET", "DEL", "PEXPIRE", "PEXPIREAT", "HSET", "HDEL", "SADD", "SREM", "ZADD", "ZREM", "ZREMRANGEBYSCORE",

@@ -3,8 +3,8 @@
 -- Game session data that is longer than the caller wants is left out; the record has the field data_left_out instead.
 --
 -- KEYS[1..] two of each game session, in this order:
---   game session  hash
---   its slots     sorted set: player session ref -> deadline in ms, +inf once ACTIVE
+--   game session         hash
+--   its player sessions  sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
 -- ARGV[1] the longest game session data to return, in bytes
 --
 -- RETURNS OK now_ms (player_session_count {record})...

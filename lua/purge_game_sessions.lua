@@ -3,7 +3,7 @@
 -- KEYS[1] partition ended games  sorted set: game session ref -> end in ms
 -- KEYS[2..] three of each game session, in this order:
 --   game session                hash
---   its player sessions         sorted set: player session ref -> creation in ms
+--   its player sessions         sorted set: player session ref -> 0, of one that has ended
 --   game sessions of its fleet  sorted set: game session ref -> creation in ms
 -- ARGV[1] retention in ms
 -- ARGV[2..] a game session ref each, in the order of KEYS

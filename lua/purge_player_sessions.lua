@@ -5,7 +5,7 @@
 -- KEYS[1] partition ended  sorted set: player session ref -> end in ms
 -- KEYS[2..] three of each player session, in this order:
 --   player session                       hash
---   player sessions of its game session  sorted set: player session ref -> creation in ms
+--   player sessions of its game session  sorted set: player session ref -> 0, of one that has ended
 --   the player's sessions                sorted set: player session ref -> creation in ms
 -- ARGV[1] retention in ms
 -- ARGV[2..] a player session ref each, in the order of KEYS

@@ -1,15 +1,15 @@
 -- time_out_player_sessions.lua: marks reservations of one game session that are past their deadline (RESERVED -> TIMEDOUT).
 --
--- The caller lists due members of the slots set; what is no longer due when the script runs is left alone. Marking
+-- The caller lists player sessions that are due; what is no longer due when the script runs is left alone. Marking
 -- changes no answer, since a reservation past its deadline already holds no slot and already reads as TIMEDOUT: it
--- makes the stored record say so. At the end the partition's deadline of the game session is exact again, if nothing
+-- makes the stored record say so. Where the set disagrees with a record, the record is right. At the end the partition's deadline of the game session is exact again, if nothing
 -- else has come due; but a game session that has begun to end, or is kept for a placement, stays due.
 --
--- KEYS[1] slots of the game session  sorted set: player session ref -> deadline in ms, +inf once ACTIVE
--- KEYS[2] partition deadlines        sorted set: game session ref -> earliest deadline in ms
--- KEYS[3] partition ended            sorted set: player session ref -> end in ms
--- KEYS[4] game session               hash
--- KEYS[5..] a player session each    hash
+-- KEYS[1] player sessions of the game session  sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
+-- KEYS[2] partition deadlines                  sorted set: game session ref -> earliest deadline in ms
+-- KEYS[3] partition ended                      sorted set: player session ref -> end in ms
+-- KEYS[4] game session                         hash
+-- KEYS[5..] a player session each              hash
 -- ARGV[1] game session ref
 -- ARGV[2..] a player session ref each, in the order of KEYS
 --
@@ -17,22 +17,27 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local due, leftover = {}, {}
+local due, misplaced = {}, {}
+local restored
 for i = 5, #KEYS do
   local ref = ARGV[i - 3]
   local score = redis.call('ZSCORE', KEYS[1], ref)
-  if score and score ~= 'inf' and tonumber(score) <= now then
+  if score and score ~= 'inf' and score ~= '0' and tonumber(score) <= now then
     local player = redis.call('HMGET', KEYS[i], 'status', 'deadline')
     if player[1] == 'RESERVED' and tonumber(player[2]) <= now then
       due[#due + 1] = {KEYS[i], ref, player[2]}
     else
-      leftover[#leftover + 1] = ref
+      local standing = {RESERVED = player[2], ACTIVE = '+inf', COMPLETED = '0', TIMEDOUT = '0'}
+      misplaced[#misplaced + 1] = {ref, standing[player[1]]}
+      if player[1] == 'RESERVED' then
+        restored = math.min(restored or math.huge, tonumber(player[2]))
+      end
     end
   end
 end
-local still_due = redis.call('ZCOUNT', KEYS[1], '-inf', now) - #due - #leftover
+local still_due = redis.call('ZCOUNT', KEYS[1], '(0', now) - #due - #misplaced
 -- What came due since the caller looked stays behind: the deadline of the game session must not be later than its.
-local from = still_due > 0 and '-inf' or string.format('(%.0f', now)
+local from = still_due > 0 and '(0' or string.format('(%.0f', now)
 local next_deadline = redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
 local game = redis.call('HMGET', KEYS[4], 'status', 'kept_for')
 if game[1] == 'TERMINATING' or game[2] then
@@ -40,14 +45,21 @@ if game[1] == 'TERMINATING' or game[2] then
 elseif next_deadline == 'inf' then
   next_deadline = nil
 end
+if restored then
+  next_deadline = math.min(tonumber(next_deadline or math.huge), restored)
+end
 
 for _, player in ipairs(due) do
   redis.call('HSET', player[1], 'status', 'TIMEDOUT', 'ended', player[3])
-  redis.call('ZREM', KEYS[1], player[2])
+  redis.call('ZADD', KEYS[1], 0, player[2])
   redis.call('ZADD', KEYS[3], player[3], player[2])
 end
-for _, ref in ipairs(leftover) do
-  redis.call('ZREM', KEYS[1], ref)
+for _, player in ipairs(misplaced) do
+  if player[2] then
+    redis.call('ZADD', KEYS[1], player[2], player[1])
+  else
+    redis.call('ZREM', KEYS[1], player[1])
+  end
 end
 if next_deadline then
   redis.call('ZADD', KEYS[2], next_deadline, ARGV[1])

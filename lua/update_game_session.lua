@@ -2,8 +2,8 @@
 --
 -- When the maximum is lowered, the highest that it ever was is kept as `peak`: so many may hold slots, and never more.
 --
--- KEYS[1] game session  hash
--- KEYS[2] its slots     sorted set: player session ref -> deadline in ms, +inf once ACTIVE
+-- KEYS[1] game session         hash
+-- KEYS[2] its player sessions  sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
 -- ARGV[1] how many game properties a game session may have
 -- ARGV[2..] fields of the record and their values, one after the other; game properties are the fields "property:<key>"
 --

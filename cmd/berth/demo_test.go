@@ -56,8 +56,12 @@ func TestDemoPrintsCurlCommandsThatWorkAsPasted(t *testing.T) {
 			p := serve(t, flags...)
 			player := firstMatch(t, `"PlayerSessionId":"(psess-[^"]+)"`, paste(t, p.stdout.String(), "curl", "")[0])
 			accepted := paste(t, p.stdout.String(), "curl", player)
-			if len(accepted) != 2 || !strings.Contains(accepted[0], `"Status":"RESERVED"`) || !strings.Contains(accepted[1], `"Status":"ACTIVE"`) {
-				t.Errorf("the commands wrote %q, want a RESERVED and an ACTIVE player session", accepted)
+			if len(accepted) != 2 || !strings.Contains(accepted[0], `"Status":"RESERVED"`) || strings.TrimSpace(accepted[1]) != "{}" {
+				t.Errorf("the commands wrote %q, want a RESERVED player session and nothing", accepted)
+			}
+			read := p.mustCall(t, "DescribePlayerSessions", fmt.Sprintf(`{"PlayerSessionId": %q}`, player))
+			if !strings.Contains(read, `"Status":"ACTIVE"`) {
+				t.Errorf("then the player session is %s, want it ACTIVE", read)
 			}
 			game := firstMatch(t, `export GAME=(\S+)`, p.stdout.String())
 			described := p.mustCall(t, "DescribeGameSessions", fmt.Sprintf(`{"GameSessionId": %q}`, game))

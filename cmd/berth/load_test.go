@@ -158,13 +158,13 @@ func (l *load) live(client int) {
 		}
 		l.make(c)
 		if c.outcome == "ok" {
-			for _, told := range c.told {
-				switch c.operation {
-				case "reserve":
+			switch c.operation {
+			case "reserve":
+				for _, told := range c.told {
 					reserved = append(reserved, mine{c.game, told.ID})
-				case "accept":
-					accepted = append(accepted, mine{c.game, told.ID})
 				}
+			case "accept":
+				accepted = append(accepted, mine{c.game, c.session})
 			}
 		}
 		if len(reserved) > 30 { // most have timed out
@@ -254,7 +254,6 @@ func (c *clientCall) request() (operation, input string) {
 // read takes in a reply.
 func (c *clientCall) read(body string) {
 	var reply struct {
-		PlayerSession  *toldSession
 		PlayerSessions []toldSession
 		GameSessions   []struct{ CurrentPlayerSessionCount int }
 	}
@@ -262,9 +261,6 @@ func (c *clientCall) read(body string) {
 		panic(err)
 	}
 	c.told = reply.PlayerSessions
-	if reply.PlayerSession != nil {
-		c.told = append(c.told, *reply.PlayerSession)
-	}
 	if len(reply.GameSessions) > 0 {
 		c.count = reply.GameSessions[0].CurrentPlayerSessionCount
 	}
