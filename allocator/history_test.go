@@ -67,6 +67,13 @@ func (s scene) perform(a *allocator.Allocator, game allocator.GameSessionID, do 
 	var err error
 	switch do.kind {
 	case "reserve":
+		if len(do.players) == 1 { // which is a script of its own
+			var p *allocator.PlayerSession
+			if p, err = a.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: do.players[0]}); err == nil {
+				out.ids = append(out.ids, p.ID)
+			}
+			break
+		}
 		var group []allocator.PlayerSession
 		group, err = a.CreatePlayerSessions(ctx, allocator.CreatePlayerSessionsInput{GameSessionID: game, PlayerIDs: do.players})
 		for _, p := range group {
