@@ -46,7 +46,8 @@
 //     This alone is what correctness rests on.
 //   - Each reservation has a TTL key. Its expiry makes the instance that owns the partition sweep it at once, so that the record
 //     says TIMEDOUT too.
-//   - Every instance sweeps its partitions each second, since expiry notifications may get lost.
+//   - Every instance sweeps its partitions each second, and at once those that it takes over, since expiry notifications may get
+//     lost.
 //
 // # Keys
 //

@@ -14,7 +14,7 @@ import (
 // followInterval is how often the nodes to follow, and their settings, are looked up again.
 const followInterval = 5 * time.Second
 
-// duePartitions gathers the partitions in which something has just come due.
+// duePartitions gathers the partitions to sweep at once: something has just come due there, or may be.
 type duePartitions struct {
 	signal chan struct{} // has an element when the set is not empty
 	mu     sync.Mutex
@@ -25,9 +25,11 @@ func newDuePartitions() *duePartitions {
 	return &duePartitions{signal: make(chan struct{}, 1), set: make(map[partition]bool)}
 }
 
-func (d *duePartitions) add(p partition) {
+func (d *duePartitions) add(partitions ...partition) {
 	d.mu.Lock()
-	d.set[p] = true
+	for _, p := range partitions {
+		d.set[p] = true
+	}
 	d.mu.Unlock()
 	select {
 	case d.signal <- struct{}{}:

@@ -41,14 +41,19 @@ func (o ownership) partitions() []partition {
 	return list
 }
 
-// among takes the share of this instance among those that are alive, itself included. Each partition goes to the instance
-// for which the hash of both is highest, so that whoever joins or leaves moves only what it gains or had.
-func (o ownership) among(alive []string) {
+// among takes the share of this instance among those that are alive, itself included, and lists what it gains. Each partition
+// goes to the instance for which the hash of both is highest, so that whoever joins or leaves moves only what it gains or had.
+func (o ownership) among(alive []string) (gained []partition) {
 	var owned [Partitions]bool
+	before := o.owned.Load()
 	for p := range owned {
 		owned[p] = rendezvous(partition(p), alive) == o.instance
+		if owned[p] && !before[p] {
+			gained = append(gained, partition(p))
+		}
 	}
 	o.owned.Store(&owned)
+	return gained
 }
 
 func rendezvous(p partition, instances []string) (owner string) {
@@ -62,18 +67,17 @@ func rendezvous(p partition, instances []string) (owner string) {
 	return owner
 }
 
-// heartbeat tells the others that this instance is alive, and takes its share of the partitions.
-func (a *Allocator) heartbeat(ctx context.Context) error {
+// heartbeat tells the others that this instance is alive, and takes its share of the partitions. It lists those that it gains.
+func (a *Allocator) heartbeat(ctx context.Context) (gained []partition, err error) {
 	reply, err := a.run(ctx, heartbeatScript, []string{instancesKey}, a.owner.instance, heartbeatLife.Milliseconds())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	alive := make([]string, len(reply)-1)
 	for i := range alive {
 		alive[i] = reply.text(1 + i)
 	}
-	a.owner.among(alive)
-	return nil
+	return a.owner.among(alive), nil
 }
 
 // leave gives this instance's partitions to the others at once.

@@ -310,13 +310,17 @@ func (a *Allocator) purge(ctx context.Context, due []dueIn) (purged int, err err
 }
 
 // Run is the clockwork of an instance, until ctx ends: it tells the other instances that it is alive, which shares the
-// partitions among them, sweeps the partitions of this one, and follows the expiry of TTL keys to sweep at the very moment that
-// a reservation times out. What it cannot do for want of the store it logs and tries again.
+// partitions among them, sweeps the partitions of this one, at once when it gains them, and follows the expiry of TTL keys to
+// sweep at the very moment that a reservation times out. What it cannot do for want of the store it logs and tries again.
 func (a *Allocator) Run(ctx context.Context) {
 	due := newDuePartitions()
 	var parts sync.WaitGroup
 	parts.Go(func() {
-		every(ctx, heartbeatInterval, func() { a.logged(ctx, "heartbeat", a.heartbeat(ctx)) })
+		every(ctx, heartbeatInterval, func() {
+			gained, err := a.heartbeat(ctx)
+			a.logged(ctx, "heartbeat", err)
+			due.add(gained...) // nobody may have swept them for as long as a heartbeat counts
+		})
 	})
 	parts.Go(func() {
 		every(ctx, a.sweepInterval, func() {
@@ -340,7 +344,7 @@ func (a *Allocator) Run(ctx context.Context) {
 		select {
 		case <-due.signal:
 			_, err := a.sweep(ctx, due.take())
-			a.logged(ctx, "sweep after expiry", err)
+			a.logged(ctx, "sweep out of turn", err)
 		case <-ctx.Done():
 		}
 	}
