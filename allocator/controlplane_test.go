@@ -407,11 +407,13 @@ func TestDeletionWhoseAnswerWasLostSucceeds(t *testing.T) {
 		{"DeleteLocation", "delete_location", func(a *allocator.Allocator) error { return a.DeleteLocation(ctx, "custom-attic") }},
 	} {
 		p := newProxy(t, store)
-		lossy := open(t, store, func(config *allocator.Config) { config.Redis = p.client(t, 3) })
+		lossy := open(t, store, func(config *allocator.Config) {
+			config.Redis = p.client(t, 3)
+			meanwhile(c.script, func() { p.loseAnswer(func() {}) })(config)
+		})
 		if err := store.Client().ScriptLoad(ctx, lua.Source(c.script)).Err(); err != nil { // so that the answer which gets lost is that of the deletion
 			t.Fatal(err)
 		}
-		p.loseAnswer(func() {})
 		if err := c.call(lossy); err != nil {
 			t.Errorf("%s with its answer lost: %v", c.name, err)
 		}
