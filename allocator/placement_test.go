@@ -565,6 +565,34 @@ func TestNoGameSessionIsLeftOverOfAPlacement(t *testing.T) {
 	})
 }
 
+// An instance is about to say that its try was successful when another finds it refused, goes on to the next place, and dies.
+func TestTryThatWasGivenUpFulfilsNoPlacement(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		fleet := allocator.FleetID(s.fleetAt("", "custom-a", "custom-b"))
+		s.newQueue("queue", nil, string(fleet))
+		slow := scene{open(t, store, meanwhile("finish_game_session_placement", func() {
+			s.terminate(s.gamesIn(fleet)[0].ID)
+			store.Advance(time.Second)
+			cut := &mortality{}
+			dying := open(t, store, meanwhile("create_player_sessions", func() { cut.after(2) }), func(c *allocator.Config) { c.Redis.AddHook(cut) })
+			_, _ = dying.Sweep(context.Background()) // is refused, and notes the next try
+		})), t, store, fleet}
+		p := slow.placed(allocator.StartGameSessionPlacementInput{
+			PlacementID: "placement", QueueName: "queue", MaximumPlayerSessionCount: 1, DesiredPlayerSessions: []allocator.DesiredPlayerSession{{PlayerID: "p"}},
+		})
+		if p.Status != allocator.PlacementPending {
+			t.Errorf("by a try that was given up it is %s", p.Status)
+		}
+		store.Advance(time.Second)
+		s.sweep()
+		p = s.placement("placement")
+		if p.Status != allocator.PlacementFulfilled || s.describe(p.GameSession).Status != allocator.GameSessionActive {
+			t.Errorf("it is %s in %q, of the game sessions %+v", p.Status, p.GameSession, s.gamesIn(fleet))
+		}
+	})
+}
+
 func TestGameSessionCreatedForAPlacementThatWasStoppedEnds(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
