@@ -246,6 +246,29 @@ func TestDeletionThatAnotherOneOvertookDeletesNothing(t *testing.T) {
 	})
 }
 
+func TestRefusedDeletionReopensNoFleetThatAnotherOneClosed(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		game := s.newGameSession(1)
+		closed, goOn, deleted := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		second := open(t, store, meanwhile("delete_fleet", func() {
+			close(closed)
+			<-goOn
+		}))
+		first := open(t, store, meanwhile("reopen_fleet", func() {
+			s.terminate(game)
+			go func() { deleted <- second.DeleteFleet(ctx, s.fleet) }()
+			<-closed
+		}))
+		wantKind(t, "the deletion that found a game session", first.DeleteFleet(ctx, s.fleet), allocator.ErrInvalidFleetStatus)
+		close(goOn)
+		if err := <-deleted; err != nil {
+			t.Errorf("the deletion that found none: %v", err)
+		}
+	})
+}
+
 func TestRefusedDeletionEndsNoGameSession(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
