@@ -302,7 +302,7 @@ func TestPromisesHoldWhateverHappens(t *testing.T) {
 			f.inflict(t, w)
 			w.goOn(*faultCalls / 3)
 			w.end()
-			w.check(!f.lossy)
+			w.check()
 			if wrote, err := command(t, "check", "--redis", w.store.URL()); err != nil {
 				t.Errorf("berth check: %v\n%s", err, wrote)
 			}
@@ -335,6 +335,7 @@ func newWorld(t *testing.T, f fault) *world {
 	w.serve = func() *process { return serve(t, flags...) }
 	w.instances = []*process{w.serve(), w.serve()}
 	w.load = newLoad(t, store, loadTimeout, w.instances...)
+	w.lossy = f.lossy
 	return w
 }
 
