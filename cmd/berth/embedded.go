@@ -14,7 +14,7 @@ const embeddedTick = 100 * time.Millisecond
 
 // embedded is a store inside this process, for development and CI.
 type embedded struct {
-	client redis.UniversalClient
+	client *redis.Client
 	close  func()
 }
 

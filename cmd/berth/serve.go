@@ -123,24 +123,18 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	defer stopClockwork()
 
 	var draining atomic.Bool
-	server := &http.Server{
-		Handler: api.New(api.Config{
-			Allocator: slots,
-			Ready: func(ctx context.Context) error {
-				if draining.Load() {
-					return errors.New("shutting down")
-				}
-				return slots.Ready(ctx)
-			},
-			Timeout:    s.RedisTimeout,
-			MaxWaiting: s.MaxWaiting,
-			Logger:     log,
-		}),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	server := newServer(api.New(api.Config{
+		Allocator: slots,
+		Ready: func(ctx context.Context) error {
+			if draining.Load() {
+				return errors.New("shutting down")
+			}
+			return slots.Ready(ctx)
+		},
+		Timeout:    s.RedisTimeout,
+		MaxWaiting: s.MaxWaiting,
+		Logger:     log,
+	}), log)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	log.Info("serving", "addr", listener.Addr().String(), "version", version())
@@ -171,6 +165,17 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	running.Wait()
 	log.Info("stopped")
 	return nil
+}
+
+// newServer returns a server of a handler. What goes wrong on connections is logged for debugging.
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 }
 
 // openStore connects to the store, or starts the one inside this process.
