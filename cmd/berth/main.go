@@ -16,6 +16,7 @@ import (
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve the API."`
 	Check   checkCommand   `cmd:"" help:"Report every broken invariant of a store, and mend it with --repair. Exits with 0, or with 2 if something is left."`
+	Bench   benchCommand   `cmd:"" help:"Measure a service, and compare it with what it could be at best."`
 	Ready   readyCommand   `cmd:"" help:"Ask a running service whether it is ready; exit 0 if so. For health checks of containers."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
