@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,8 +85,9 @@ type Allocator struct {
 	sweepInterval      time.Duration
 	log                *slog.Logger
 
-	secret []byte // from which ids are derived; the store's, the same for all instances
-	owner  ownership
+	secret   []byte    // from which ids are derived; the store's, the same for all instances
+	derivers sync.Pool // of *deriver
+	owner    ownership
 
 	facts       *lru.Cache[ref, gameFacts] // of game sessions; they are checked at each use
 	snapshots   *snapshots

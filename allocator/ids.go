@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
 	"regexp"
 	"strings"
 
@@ -119,16 +120,25 @@ func (a *Allocator) fleetID(idOrARN FleetID) FleetID {
 // derive makes 32 bytes of the store's secret and the parts: the same for the same parts in every instance and
 // every retry, and beyond guessing for all who lack the secret. No two lists of parts read as the same bytes.
 func (a *Allocator) derive(parts ...string) [sha256.Size]byte {
-	mac := hmac.New(sha256.New, a.secret)
-	var length [8]byte
-	for _, part := range parts {
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		mac.Write(length[:])
-		mac.Write([]byte(part))
+	d, _ := a.derivers.Get().(*deriver)
+	if d == nil {
+		d = &deriver{mac: hmac.New(sha256.New, a.secret)}
 	}
-	var sum [sha256.Size]byte
-	mac.Sum(sum[:0])
-	return sum
+	defer a.derivers.Put(d)
+	d.buffer = d.buffer[:0]
+	for _, part := range parts {
+		d.buffer = binary.BigEndian.AppendUint64(d.buffer, uint64(len(part)))
+		d.buffer = append(d.buffer, part...)
+	}
+	d.mac.Reset()
+	d.mac.Write(d.buffer)
+	return [sha256.Size]byte(d.mac.Sum(d.buffer[:0]))
+}
+
+// deriver is what one derivation needs, keyed with the secret: another one may use it again.
+type deriver struct {
+	mac    hash.Hash
+	buffer []byte
 }
 
 // deriveUUID shapes what derive makes as a UUID of version 8 (RFC 9562, section 5.8).

@@ -38,11 +38,41 @@ var patterns = map[string]*regexp.Regexp{
 	"cost":            regexp.MustCompile(`^\d{1,5}(?:\.\d{1,5})?$`),
 }
 
+// matchers tell whether a text matches a pattern. One that is a class of characters, repeated, is looked up in a table, which takes
+// a fraction of the time of a regular expression.
+var matchers = func() map[string]func(string) bool {
+	repeatedClass := regexp.MustCompile(`^\^\[[^]]+\]\+\$$`)
+	all := make(map[string]func(string) bool, len(patterns))
+	for name, pattern := range patterns {
+		all[name] = pattern.MatchString
+		if repeatedClass.MatchString(pattern.String()) {
+			all[name] = ofClass(func(c rune) bool { return pattern.MatchString(string(c)) })
+		}
+	}
+	return all
+}()
+
+// ofClass matches texts of ASCII characters that are in a class, one at least.
+func ofClass(class func(rune) bool) func(string) bool {
+	var in [utf8.RuneSelf]bool
+	for c := range in {
+		in[c] = class(rune(c))
+	}
+	return func(text string) bool {
+		for i := range len(text) {
+			if text[i] >= utf8.RuneSelf || !in[text[i]] {
+				return false
+			}
+		}
+		return text != ""
+	}
+}
+
 // constraints checks the validate tags of input shapes. String lengths count characters.
 var constraints = func() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	err := v.RegisterValidation("pattern", func(field validator.FieldLevel) bool {
-		return patterns[field.Param()].MatchString(field.Field().String())
+		return matchers[field.Param()](field.Field().String())
 	})
 	if err != nil {
 		panic(err)
