@@ -53,6 +53,7 @@ func TestNothingIsLeftOfAnyNumberOfReservationsAfterTheirRetention(t *testing.T)
 	made := len(sessions[0]) + len(sessions[1]) + len(sessions[2])
 	t.Logf("%d RESERVED player sessions of players who have no other take %d bytes each, their game sessions included",
 		made, (usedMemory(t, store)-memory)/int64(made))
+	t.Logf("the record alone, as a hash that expires, takes %d bytes", bytesOfARecord(t, allocatortest.Redis(t), made))
 
 	inParallel(workers, len(sessions[0]), func(i int) {
 		p := sessions[0][i]
@@ -70,6 +71,25 @@ func TestNothingIsLeftOfAnyNumberOfReservationsAfterTheirRetention(t *testing.T)
 	store.Advance(retention)
 	s.sweep()
 	allocatortest.Eventually(t, 20*time.Second, func() bool { return size(t, store) == empty }, "the store has as many keys as before")
+}
+
+// bytesOfARecord is what the fields of a player session take in a hash that expires, without anything around it.
+func bytesOfARecord(t *testing.T, store *allocatortest.Store, records int) int64 {
+	t.Helper()
+	ctx, raw, before := t.Context(), store.Client(), usedMemory(t, store)
+	for i := range records {
+		ref := fmt.Sprintf("%022d", i)
+		key := "berth:{1}:ps:" + ref
+		err := raw.HSet(ctx, key, "game_session", ref, "player", fmt.Sprintf("player-%d", i), "status", "RESERVED",
+			"created", "1234567890123", "deadline", "1234567950123").Err()
+		if err == nil {
+			err = raw.Expire(ctx, key, time.Hour).Err()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return (usedMemory(t, store) - before) / int64(records)
 }
 
 // endAllGames terminates the game sessions that have not ended.
