@@ -19,7 +19,8 @@ local function follows(ref, other)
   return false
 end
 
-local first, behind = 0, ARGV[2] == '0' and 0 or redis.call('ZCOUNT', KEYS[1], 0, 0)
+local count = redis.call('ZCOUNT', KEYS[1], 0, 0)
+local first, behind = 0, count
 while first < behind do
   local middle = math.floor((first + behind) / 2)
   if follows(redis.call('ZRANGE', KEYS[1], middle, middle)[1], ARGV[1]) then
@@ -28,5 +29,6 @@ while first < behind do
     first = middle + 1
   end
 end
-local ended = redis.call('ZRANGEBYSCORE', KEYS[1], 0, 0, 'LIMIT', first, ARGV[2])
+local last = math.min(count, first + ARGV[2]) - 1
+local ended = first <= last and redis.call('ZRANGE', KEYS[1], first, last) or {}
 return {'OK', redis.call('ZRANGEBYSCORE', KEYS[1], '(0', '+inf'), ended}
