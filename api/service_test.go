@@ -33,7 +33,12 @@ const location = "custom-cellar"
 
 func newService(t testing.TB) *service {
 	t.Helper()
-	s := &service{t: t, store: allocatortest.Miniredis(t), outage: &outage{}, log: &record{}}
+	return newServiceOn(t, allocatortest.Miniredis(t))
+}
+
+func newServiceOn(t testing.TB, store *allocatortest.Store) *service {
+	t.Helper()
+	s := &service{t: t, store: store, outage: &outage{}, log: &record{}}
 	options := s.store.Client().(*redis.Client).Options()
 	client := redis.NewClient(&redis.Options{
 		Addr: options.Addr, Dialer: s.outage.dial, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
