@@ -54,3 +54,30 @@ func TestNothingPilesUpWhileTheStoreHangs(t *testing.T) {
 	store.Nodes()[0].Thaw()
 	allocatortest.Eventually(t, 20*time.Second, func() bool { return awsJSON.call(t, s, "ListFleets", nil).status == http.StatusOK }, "calls succeed again")
 }
+
+func TestCallBeyondThoseThatMayWaitIsTurnedAwayAtOnce(t *testing.T) {
+	store := allocatortest.RedisRealTime(t)
+	a, err := allocator.Open(t.Context(), allocator.Config{Redis: store.NewClient(t), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 3
+	s := &service{t: t, store: store, Handler: api.New(api.Config{
+		Allocator: a, Timeout: time.Minute, MaxWaiting: most, Logger: slog.New(slog.DiscardHandler),
+	})}
+	store.Nodes()[0].Freeze()
+	answers := make(chan reply)
+	for range most + 1 {
+		go func() { answers <- awsJSON.call(t, s, "ListFleets", nil) }()
+	}
+	first := <-answers // nobody else is answered while the store hangs
+	if first.status != http.StatusBadRequest || first.text("__type") != "ThrottlingException" {
+		t.Errorf("the call that was one too many is answered with %d %s", first.status, first.body)
+	}
+	store.Nodes()[0].Thaw()
+	for range most {
+		if r := <-answers; r.status != http.StatusOK {
+			t.Errorf("a call that waited is answered with %d %s", r.status, r.body)
+		}
+	}
+}
