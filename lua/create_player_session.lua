@@ -43,12 +43,12 @@ else
     reply = {'FULL', game[3], taken}
   end
 end
+if reply and redis.call('EXISTS', KEYS[4]) == 0 then
+  return reply
+end
 local facts = {}
 if game[4] ~= ARGV[6] then
   facts = redis.call('HMGET', KEYS[1], 'fleet', 'id', 'ip', 'dns', 'port', 'created')
-end
-if reply and redis.call('EXISTS', KEYS[4]) == 0 then
-  return reply
 end
 
 local record
@@ -56,10 +56,9 @@ local deadline = string.format('%.0f', now + ARGV[5])
 if reply or redis.call('ZADD', KEYS[2], 'NX', deadline, ARGV[2]) == 0 then -- it is there, and nothing was added
   record = redis.call('HMGET', KEYS[4], 'game_session', 'player', 'data', 'status', 'created', 'deadline', 'ended')
 else
-  if ARGV[4] == '' then
-    redis.call('HSET', KEYS[4], 'game_session', ARGV[1], 'player', ARGV[3], 'status', 'RESERVED', 'created', created, 'deadline', deadline)
-  else
-    redis.call('HSET', KEYS[4], 'game_session', ARGV[1], 'player', ARGV[3], 'status', 'RESERVED', 'created', created, 'deadline', deadline, 'data', ARGV[4])
+  redis.call('HSET', KEYS[4], 'game_session', ARGV[1], 'player', ARGV[3], 'status', 'RESERVED', 'created', created, 'deadline', deadline)
+  if ARGV[4] ~= '' then
+    redis.call('HSET', KEYS[4], 'data', ARGV[4])
   end
   redis.call('SET', KEYS[5], 1, 'PXAT', deadline)
   redis.call('ZADD', KEYS[3], 'LT', deadline, ARGV[1])

@@ -19,7 +19,7 @@ local function follows(ref, other)
   return false
 end
 
-local count = redis.call('ZCOUNT', KEYS[1], 0, 0)
+local count = ARGV[2] ~= '0' and redis.call('ZCOUNT', KEYS[1], 0, 0) or 0
 local first, behind = 0, count
 while first < behind do
   local middle = math.floor((first + behind) / 2)
