@@ -83,7 +83,10 @@ func (a *Allocator) CreatePlayerSession(ctx context.Context, in CreatePlayerSess
 		return nil, a.notReserved(createPlayerSessionScript, in.GameSessionID, 1, reply)
 	}
 	facts = a.learned(game, facts, reply.list(2))
-	s := a.reserved(player, reply.list(3), in.PlayerID, in.PlayerData, facts, reply.int(1))
+	s, err := a.reserved(player, reply.list(3), in.PlayerID, in.PlayerData, facts, reply.int(1))
+	if err != nil {
+		return nil, err
+	}
 	return &s, nil
 }
 
@@ -98,15 +101,20 @@ func (a *Allocator) learned(game ref, known gameFacts, replied fields) gameFacts
 	return facts
 }
 
-// reserved is a player session that a script has just made at a time, or has found as stored.
-func (a *Allocator) reserved(r ref, stored fields, playerID, playerData string, game gameFacts, now int64) PlayerSession {
-	if len(stored) > 0 {
-		return a.playerSession(r, stored, game, now)
+// reserved is a player session that a script has just made at a time, or has found as stored. It fails with ErrInternal when the
+// script found it listed and its record is gone, as after an eviction.
+func (a *Allocator) reserved(r ref, stored fields, playerID, playerData string, game gameFacts, now int64) (PlayerSession, error) {
+	switch {
+	case len(stored) == 0:
+	case stored.text(0) == "":
+		return PlayerSession{}, failure(ErrInternal, "game session %s lists player session %s, whose record is gone; run berth check --repair", game.id, playerSessionID(r))
+	default:
+		return a.playerSession(r, stored, game, now), nil
 	}
 	s := game.playerSession(r)
 	s.PlayerID, s.PlayerData = playerID, playerData
 	s.Status, s.CreationTime = PlayerSessionReserved, timeOf(now)
-	return s
+	return s, nil
 }
 
 // CreatePlayerSessionsInput says for which players to reserve slots in one game session.
@@ -165,7 +173,9 @@ func (a *Allocator) reserveGroup(ctx context.Context, in CreatePlayerSessionsInp
 	sessions := make([]PlayerSession, len(players))
 	for i, player := range players {
 		playerID := in.PlayerIDs[i]
-		sessions[i] = a.reserved(player, reply.list(3+i), playerID, in.PlayerDataMap[playerID], facts, reply.int(1))
+		if sessions[i], err = a.reserved(player, reply.list(3+i), playerID, in.PlayerDataMap[playerID], facts, reply.int(1)); err != nil {
+			return nil, err
+		}
 	}
 	return sessions, nil
 }
@@ -533,7 +543,7 @@ func (a *Allocator) readGameFacts(ctx context.Context, games map[ref]gameFacts) 
 	stored := make(map[ref]*redis.SliceCmd, len(games))
 	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for game := range games {
-			stored[game] = pipe.HMGet(ctx, gameSessionKey(game), "fleet", "id", "ip", "dns", "port")
+			stored[game] = pipe.HMGet(ctx, gameSessionKey(game), "fleet", "id", "ip", "dns", "port", "created")
 		}
 	})
 	if err != nil {
