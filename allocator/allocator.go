@@ -94,7 +94,7 @@ type Allocator struct {
 	replication *replication
 }
 
-// knownGames is how many game sessions an Allocator remembers facts of, at about 400 bytes each.
+// knownGames is how many game sessions an Allocator remembers facts of, at some 600 bytes each.
 const knownGames = 1 << 17
 
 // Open returns an Allocator for the store, which is set up at its first use. It fails with ErrInvalidRequest when the

@@ -109,7 +109,7 @@ func (h *handover) passUnevenly(d time.Duration) {
 func (h *handover) pass(d time.Duration) {
 	h.t.Helper()
 	for range d / handoverStep {
-		time.Sleep(handoverStep) // of the bubble
+		time.Sleep(handoverStep) // in the time of the bubble: it passes at once when all wait
 		synctest.Wait()
 		h.checkMarked()
 		h.store.Advance(handoverStep)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// slow answers each request after a millisecond, but for those that it stalls.
+// slow answers each request after a millisecond, but for those that it stalls: in the time of a bubble of testing/synctest, which
+// passes at once when all wait.
 type slow struct {
 	requests *atomic.Int64
 	stall    func(n int64) time.Duration

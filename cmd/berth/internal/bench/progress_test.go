@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// goOn tells of a run with a round of 12 s.
+// goOn tells of a run with a round of 12 s, in the time of a bubble of testing/synctest, which passes at once when all wait.
 func goOn(p Progress) {
 	p.Prepare("preparing")
 	record := newRecording(1)
