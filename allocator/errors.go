@@ -66,24 +66,32 @@ func failure(kind Kind, format string, args ...any) *Error {
 // refusals are the error replies with which a Redis server turns a command away before it ran. Any other error
 // reply means that a script and the data it found do not fit together.
 var refusals = []string{
-	"ASK", "BUSY", "CLUSTERDOWN", "EXECABORT", "LOADING", "MASTERDOWN", "MAXCLIENTS", "MISCONF", "MOVED", "NOAUTH",
-	"NOPERM", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "WRONGPASS", "ERR max number of clients",
+	"ASK", "BUSY", "CLUSTERDOWN", "EXECABORT", "LOADING", "MASTERDOWN", "MAXCLIENTS", "MISCONF", "MOVED",
+	"NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "ERR max number of clients",
 }
+
+// denials are refusals that may be of a connection, while the command was sent through another one before.
+var denials = []string{"NOAUTH", "NOPERM", "WRONGPASS"}
 
 // storeFailure gives what go-redis failed with its kind. sent is how often a change was sent to a server; it is 0 for what
 // only reads. A change surely did not happen if it was never sent, or sent once and refused. If go-redis sent it again,
 // its error is about the last time and nobody knows about those before.
 func storeFailure(err error, sent int) *Error {
-	var answer redis.Error
-	isAnswer := errors.As(err, &answer)
-	refused := isAnswer && slices.ContainsFunc(refusals, func(r string) bool { return strings.HasPrefix(answer.Error(), r) })
+	refused := isAnswer(err, refusals)
 	switch {
-	case isAnswer && !refused:
+	case isAnswer(err, nil) && !refused && !isAnswer(err, denials):
 		return &Error{Kind: ErrInternal, Message: "the store holds data that this version of Berth cannot work with", Cause: err}
 	case sent > 1 || sent == 1 && !refused:
 		return outcomeUnknown(err)
 	}
 	return unavailable(err)
+}
+
+// isAnswer tells whether an error is an error reply of a server, with one of the prefixes if there are any.
+func isAnswer(err error, prefixes []string) bool {
+	var answer redis.Error
+	return errors.As(err, &answer) &&
+		(prefixes == nil || slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(answer.Error(), prefix) }))
 }
 
 func outcomeUnknown(err error) *Error {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/berthgg/berth/allocator"
 	"github.com/berthgg/berth/allocator/allocatortest"
@@ -313,6 +315,76 @@ func TestLostAnswerReservesOneSlot(t *testing.T) {
 		wantCount(t, "answers lost", p.answersLost(), 1)
 		wantCount(t, "slots taken", s.taken(game), i+2)
 	}
+}
+
+// A connection that is refused says nothing about what was sent through another one before.
+func TestLostAnswerIsAnUnknownOutcomeThoughTheNextConnectionIsRefused(t *testing.T) {
+	store := allocatortest.Redis(t)
+	setPassword := func(password string) {
+		if err := store.Client().Do(t.Context(), "ACL", "SETUSER", "ada", "reset", "on", ">"+password, "~*", "&*", "+@all").Err(); err != nil {
+			t.Error(err)
+		}
+	}
+	s := newScene(t, store)
+	game := s.newGameSession(9)
+	s.reserve(game, "first")
+	setPassword("old")
+	p := newProxy(t, store)
+	a := open(t, store, func(config *allocator.Config) {
+		options := *p.client(t, 1).Options()
+		options.Username, options.Password = "ada", "old"
+		config.Redis = redis.NewClient(&options)
+		t.Cleanup(func() { config.Redis.Close() })
+	})
+	p.loseAnswer(func() { setPassword("new") })
+	wantOnlyKind(t, "a call whose answer is lost", scene{Allocator: a}.tryReserve(game), allocator.ErrOutcomeUnknown)
+	err := scene{Allocator: a}.tryReserve(game)
+	wantOnlyKind(t, "a call that is not sent", err, allocator.ErrStoreUnavailable)
+	if !strings.Contains(err.Error(), "WRONGPASS") {
+		t.Errorf("the log is told %q, not what the server refuses", err)
+	}
+	wantCount(t, "slots taken", s.taken(game), 2)
+}
+
+// The next server may not have the script, and refuse it: that says nothing about the first either.
+func TestLostAnswerIsAnUnknownOutcomeThoughTheNextServerRefuses(t *testing.T) {
+	store := allocatortest.Redis(t)
+	s := newScene(t, store)
+	game := s.newGameSession(9)
+	s.reserve(game, "first")
+	p := newProxy(t, store)
+	a := open(t, store, func(config *allocator.Config) { config.Redis = p.client(t, 1) })
+	p.loseAnswer(func() {
+		for _, err := range []error{
+			store.Client().ScriptFlush(t.Context()).Err(),
+			store.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(),
+		} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wantOnlyKind(t, "a call whose answer is lost", scene{Allocator: a}.tryReserve(game), allocator.ErrOutcomeUnknown)
+}
+
+// It could be the next connection that was denied something, after the answer was lost.
+func TestDeniedChangeHasAnUnknownOutcome(t *testing.T) {
+	store := allocatortest.Redis(t)
+	setUser := func(rules ...any) {
+		if err := store.Client().Do(t.Context(), append([]any{"ACL", "SETUSER", "ada"}, rules...)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	game := newScene(t, store).newGameSession(9)
+	setUser("reset", "on", "nopass", "~*", "&*", "+@all")
+	a := open(t, store, func(config *allocator.Config) {
+		options := *config.Redis.(*redis.Client).Options()
+		options.Username, options.Password = "ada", "any"
+		config.Redis = redis.NewClient(&options)
+		t.Cleanup(func() { config.Redis.Close() })
+	})
+	setUser("-evalsha")
+	wantOnlyKind(t, "a call that is denied", scene{Allocator: a}.tryReserve(game), allocator.ErrOutcomeUnknown)
 }
 
 // prepare sets a store up anew, and the call, so that it is answered at once: the server knows the script.

@@ -121,7 +121,9 @@ func (a *Allocator) runCounted(ctx context.Context, s script, keys []string, arg
 func (a *Allocator) evaluate(ctx context.Context, server redis.Scripter, s script, keys []string, args []any, counted *countedArg) (fields, error) {
 	cmd := s.EvalSha(ctx, server, keys, args...)
 	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-		counted.reset() // it surely did not run
+		if counted.sent() == 1 {
+			counted.reset() // it surely did not run
+		}
 		cmd = s.Eval(ctx, server, keys, args...)
 	}
 	reply, err := cmd.Slice()
@@ -335,7 +337,7 @@ func (a *Allocator) pipelined(ctx context.Context, queue func(redis.Pipeliner)) 
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return a.failed(fmt.Errorf("pipeline: %w", err), 0)
+		return a.failed(err, 0)
 	}
 	return nil
 }
