@@ -90,6 +90,7 @@ type Allocator struct {
 	owner    ownership
 
 	facts       *lru.Cache[ref, gameFacts] // of game sessions; they are checked at each use
+	pipelines   *pipelines
 	snapshots   *snapshots
 	replication *replication
 }
@@ -149,6 +150,7 @@ func newAllocator(config Config) (*Allocator, error) {
 	case a.sweepInterval < 0:
 		return nil, failure(ErrInvalidRequest, "the sweep interval is %v; it must not be negative", a.sweepInterval)
 	}
+	a.pipelines = newPipelines(a.redis)
 	return a, nil
 }
 

@@ -20,9 +20,9 @@ const (
 	attempts = 10_000
 )
 
-// pair opens a second Allocator with its own client on the store of a scene.
+// pair opens a second Allocator with its own client on the store of a scene. It pipelines whatever it does.
 func (s scene) pair() [2]*allocator.Allocator {
-	return [2]*allocator.Allocator{s.Allocator, open(s.t, s.store)}
+	return [2]*allocator.Allocator{s.Allocator, open(s.t, s.store).Pipelined()}
 }
 
 // atOnce calls do for 0 to n-1, from many goroutines at once.

@@ -73,6 +73,9 @@ var refusals = []string{
 // denials are refusals that may be of a connection, while the command was sent through another one before.
 var denials = []string{"NOAUTH", "NOPERM", "WRONGPASS"}
 
+// temporary are the refusals after which go-redis tries a command again.
+var temporary = []string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN", "ERR max number of clients"}
+
 // storeFailure gives what go-redis failed with its kind. sent is how often a change was sent to a server; it is 0 for what
 // only reads. A change surely did not happen if it was never sent, or sent once and refused. If go-redis sent it again,
 // its error is about the last time and nobody knows about those before.

@@ -10,6 +10,31 @@ func (a *Allocator) Heartbeat(ctx context.Context) error {
 	return err
 }
 
+// Pipelined makes even a call that is alone go through the pipeline.
+func (a *Allocator) Pipelined() *Allocator {
+	a.pipelines.from = 0
+	return a
+}
+
+// Waiting is how many calls wait for a pipeline.
+func (a *Allocator) Waiting() (sum int) {
+	a.pipelines.byServer.Range(func(_, of any) bool {
+		p := of.(*pipeline)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		sum += len(p.waiting)
+		return true
+	})
+	return sum
+}
+
+// The bounds of pipelines.
+const (
+	PipelinedFrom   = pipelinedFrom
+	PipelinesAtOnce = pipelinesAtOnce
+	PipelinedCalls  = pipelinedCalls
+)
+
 // Leave is how an instance ends its part in that.
 func (a *Allocator) Leave(ctx context.Context) error { return a.leave(ctx) }
 

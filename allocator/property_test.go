@@ -19,7 +19,8 @@ import (
 )
 
 // Random operations and steps of time, of which every reply must be that of the model, and after each of which the
-// invariants must hold in the store. Each operation is done by one of two Allocators, so that nothing can live in one.
+// invariants must hold in the store. Each operation is done by one of two Allocators, so that nothing can live in one; one of
+// them pipelines.
 
 func TestAllocatorDoesWhatTheModelSays(t *testing.T) {
 	t.Run("miniredis", func(t *testing.T) { compareWithModel(t, allocatortest.Miniredis(t), 2) })
@@ -61,6 +62,7 @@ func compareWithModel(t *testing.T, store *allocatortest.Store, divisor int) {
 			}
 			m.allocators[i] = a
 		}
+		m.allocators[1].Pipelined()
 		m.setUp()
 		rt.Repeat(map[string]func(*rapid.T){
 			"":                              m.check,

@@ -259,10 +259,10 @@ func TestLostAnswerIsMadeUpForByTheClientsOwnRetry(t *testing.T) {
 func TestLostAnswerIsAnUnknownOutcomeUntilRetried(t *testing.T) {
 	store := allocatortest.Redis(t)
 	for _, m := range mutations {
-		t.Run(m.name, func(t *testing.T) {
+		bothWays(t, m.name, func(t *testing.T, way func(*allocator.Allocator) *allocator.Allocator) {
 			s, call := m.prepare(t, store)
 			p := newProxy(t, store)
-			lossy := open(t, store, func(config *allocator.Config) { config.Redis = p.client(t, -1) })
+			lossy := way(open(t, store, func(config *allocator.Config) { config.Redis = p.client(t, -1) }))
 			p.loseAnswer(func() {})
 			_, err := call(lossy)
 			wantKind(t, "with the answer lost", err, allocator.ErrOutcomeUnknown)
@@ -280,10 +280,10 @@ func TestLostAnswerIsAnUnknownOutcomeUntilRetried(t *testing.T) {
 func TestLostAnswerIsAnUnknownOutcomeThoughTheRetriesReachNobody(t *testing.T) {
 	store := allocatortest.Redis(t)
 	for _, m := range mutations {
-		t.Run(m.name, func(t *testing.T) {
+		bothWays(t, m.name, func(t *testing.T, way func(*allocator.Allocator) *allocator.Allocator) {
 			_, call := m.prepare(t, store)
 			p := newProxy(t, store)
-			lossy := open(t, store, func(config *allocator.Config) { config.Redis = p.client(t, 1) })
+			lossy := way(open(t, store, func(config *allocator.Config) { config.Redis = p.client(t, 1) }))
 			p.loseAnswer(p.vanish)
 			_, err := call(lossy)
 			wantKind(t, "with the answer lost and the store gone", err, allocator.ErrOutcomeUnknown)
@@ -297,24 +297,26 @@ func TestLostAnswerIsAnUnknownOutcomeThoughTheRetriesReachNobody(t *testing.T) {
 func TestLostAnswerReservesOneSlot(t *testing.T) {
 	store := allocatortest.Redis(t)
 	s := newScene(t, store)
-	game := s.newGameSession(slots)
-	s.reserve(game, "first") // the server knows the script from now on
-	for i, maxRetries := range []int{3, -1} {
-		p := newProxy(t, store)
-		lossy := open(t, store, func(config *allocator.Config) { config.Redis = p.client(t, maxRetries) })
-		p.loseAnswer(func() {})
-		in := allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: "ada", RetryToken: fmt.Sprint(maxRetries)}
-		_, err := lossy.CreatePlayerSession(t.Context(), in)
-		if maxRetries < 0 {
-			wantKind(t, "without retries", err, allocator.ErrOutcomeUnknown)
-			_, err = lossy.CreatePlayerSession(t.Context(), in)
+	bothWays(t, "", func(t *testing.T, way func(*allocator.Allocator) *allocator.Allocator) {
+		game := s.newGameSession(slots)
+		s.reserve(game, "first") // the server knows the script from now on
+		for i, maxRetries := range []int{3, -1} {
+			p := newProxy(t, store)
+			lossy := way(open(t, store, func(config *allocator.Config) { config.Redis = p.client(t, maxRetries) }))
+			p.loseAnswer(func() {})
+			in := allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: "ada", RetryToken: fmt.Sprint(maxRetries)}
+			_, err := lossy.CreatePlayerSession(t.Context(), in)
+			if maxRetries < 0 {
+				wantKind(t, "without retries", err, allocator.ErrOutcomeUnknown)
+				_, err = lossy.CreatePlayerSession(t.Context(), in)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			wantCount(t, "answers lost", p.answersLost(), 1)
+			wantCount(t, "slots taken", s.taken(game), i+2)
 		}
-		if err != nil {
-			t.Error(err)
-		}
-		wantCount(t, "answers lost", p.answersLost(), 1)
-		wantCount(t, "slots taken", s.taken(game), i+2)
-	}
+	})
 }
 
 // A connection that is refused says nothing about what was sent through another one before.
@@ -328,22 +330,24 @@ func TestLostAnswerIsAnUnknownOutcomeThoughTheNextConnectionIsRefused(t *testing
 	s := newScene(t, store)
 	game := s.newGameSession(9)
 	s.reserve(game, "first")
-	setPassword("old")
-	p := newProxy(t, store)
-	a := open(t, store, func(config *allocator.Config) {
-		options := *p.client(t, 1).Options()
-		options.Username, options.Password = "ada", "old"
-		config.Redis = redis.NewClient(&options)
-		t.Cleanup(func() { config.Redis.Close() })
+	bothWays(t, "", func(t *testing.T, way func(*allocator.Allocator) *allocator.Allocator) {
+		setPassword("old")
+		p := newProxy(t, store)
+		a := way(open(t, store, func(config *allocator.Config) {
+			options := *p.client(t, 1).Options()
+			options.Username, options.Password = "ada", "old"
+			config.Redis = redis.NewClient(&options)
+			t.Cleanup(func() { config.Redis.Close() })
+		}))
+		p.loseAnswer(func() { setPassword("new") })
+		wantOnlyKind(t, "a call whose answer is lost", scene{Allocator: a}.tryReserve(game), allocator.ErrOutcomeUnknown)
+		err := scene{Allocator: a}.tryReserve(game)
+		wantOnlyKind(t, "a call that is not sent", err, allocator.ErrStoreUnavailable)
+		if !strings.Contains(err.Error(), "WRONGPASS") {
+			t.Errorf("the log is told %q, not what the server refuses", err)
+		}
 	})
-	p.loseAnswer(func() { setPassword("new") })
-	wantOnlyKind(t, "a call whose answer is lost", scene{Allocator: a}.tryReserve(game), allocator.ErrOutcomeUnknown)
-	err := scene{Allocator: a}.tryReserve(game)
-	wantOnlyKind(t, "a call that is not sent", err, allocator.ErrStoreUnavailable)
-	if !strings.Contains(err.Error(), "WRONGPASS") {
-		t.Errorf("the log is told %q, not what the server refuses", err)
-	}
-	wantCount(t, "slots taken", s.taken(game), 2)
+	wantCount(t, "slots taken", s.taken(game), 3)
 }
 
 // The next server may not have the script, and refuse it: that says nothing about the first either.
@@ -376,15 +380,17 @@ func TestDeniedChangeHasAnUnknownOutcome(t *testing.T) {
 		}
 	}
 	game := newScene(t, store).newGameSession(9)
-	setUser("reset", "on", "nopass", "~*", "&*", "+@all")
-	a := open(t, store, func(config *allocator.Config) {
-		options := *config.Redis.(*redis.Client).Options()
-		options.Username, options.Password = "ada", "any"
-		config.Redis = redis.NewClient(&options)
-		t.Cleanup(func() { config.Redis.Close() })
+	bothWays(t, "", func(t *testing.T, way func(*allocator.Allocator) *allocator.Allocator) {
+		setUser("reset", "on", "nopass", "~*", "&*", "+@all")
+		a := way(open(t, store, func(config *allocator.Config) {
+			options := *config.Redis.(*redis.Client).Options()
+			options.Username, options.Password = "ada", "any"
+			config.Redis = redis.NewClient(&options)
+			t.Cleanup(func() { config.Redis.Close() })
+		}))
+		setUser("-evalsha")
+		wantOnlyKind(t, "a call that is denied", scene{Allocator: a}.tryReserve(game), allocator.ErrOutcomeUnknown)
 	})
-	setUser("-evalsha")
-	wantOnlyKind(t, "a call that is denied", scene{Allocator: a}.tryReserve(game), allocator.ErrOutcomeUnknown)
 }
 
 // prepare sets a store up anew, and the call, so that it is answered at once: the server knows the script.

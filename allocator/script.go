@@ -112,7 +112,7 @@ func (a *Allocator) runCounted(ctx context.Context, s script, keys []string, arg
 	if s.isAwaited && a.replication.needed > 0 {
 		reply, err = a.evaluateWithReplicas(ctx, s, keys, args, counted)
 	} else {
-		reply, err = a.evaluate(ctx, a.redis, s, keys, args, counted)
+		reply, err = a.evaluateWithOthers(ctx, s, keys, args, counted)
 	}
 	return reply, counted.sent(), err
 }
@@ -126,6 +126,11 @@ func (a *Allocator) evaluate(ctx context.Context, server redis.Scripter, s scrip
 		}
 		cmd = s.Eval(ctx, server, keys, args...)
 	}
+	return a.replyOf(s, cmd, counted)
+}
+
+// replyOf is what a command that ran a script was answered with.
+func (a *Allocator) replyOf(s script, cmd *redis.Cmd, counted *countedArg) (fields, error) {
 	reply, err := cmd.Slice()
 	if err != nil {
 		return nil, a.failed(err, counted.sent())
