@@ -54,6 +54,16 @@ func Cluster(t testing.TB, config ...string) *Store {
 	return newStore(t, "cluster", nodesOf(nodes), clock.set)
 }
 
+// MastersRealTime starts three masters without replicas, whose time runs.
+func MastersRealTime(t testing.TB, config ...string) *Store {
+	t.Helper()
+	nodes := startCluster(t, nil, masters, time.Second, config...)
+	if !join(t, nodes) || !poll(30*time.Second, func() bool { return all(nodes, serving) }) {
+		didNotForm(t, nodes[0])
+	}
+	return newStore(t, "cluster", nodesOf(nodes), nil)
+}
+
 // ClusterRealTime starts three masters with a replica each, whose time runs. A replica takes over within a few seconds when its
 // master is silent for one. The masters come first among the nodes, then their replicas in the same order.
 func ClusterRealTime(t testing.TB, config ...string) *Store {
