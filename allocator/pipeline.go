@@ -15,7 +15,7 @@ const (
 	// wait for company.
 	pipelinedFrom = 5
 	// pipelinesAtOnce is how many pipelines to a server may be under way: one whose connection is silent does not hold up the rest.
-	pipelinesAtOnce = 4
+	pipelinesAtOnce = 2
 	// pipelinedCalls is how many calls a pipeline takes at most, so that none waits for the answers of very many others.
 	pipelinedCalls = 128
 )
