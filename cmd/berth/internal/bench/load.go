@@ -17,10 +17,10 @@ type Load struct {
 	Duration time.Duration
 	Count    int
 
-	nap func(time.Duration) // sleeps for less than napping; nil is time.Sleep
+	nap func(time.Duration) // sleeps for less than napping, one at a time; nil is time.Sleep
 }
 
-// napping is how long before a request is due its caller no longer relies on a timer: those of Go may be a millisecond late.
+// napping is how long before a request is due timers of Go are no longer relied on: they may be a millisecond late.
 const napping = 2 * time.Millisecond
 
 // caller makes one request after the other, as over one connection.
@@ -36,13 +36,30 @@ func (l Load) run(parent context.Context, callers []caller, record *recording) (
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	begin := time.Now()
-	var taken atomic.Int64
 	var running sync.WaitGroup
+	var taken atomic.Int64
+	next := func() (due time.Time, ok bool) {
+		return time.Now(), !l.isOver(begin) && (l.Count == 0 || taken.Add(1) <= int64(l.Count))
+	}
+	if l.Rate > 0 {
+		dues := make(chan time.Time, len(callers))
+		running.Go(func() {
+			defer close(dues)
+			l.pace(ctx, begin, dues)
+		})
+		next = func() (due time.Time, ok bool) {
+			for due := range dues {
+				if !l.isOver(begin) {
+					return due, true
+				} // else it is not made any more
+			}
+			return time.Time{}, false
+		}
+	}
 	for i, c := range callers {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				n := int(taken.Add(1) - 1)
-				due, ok := l.due(ctx, begin, n)
+				due, ok := next()
 				if !ok {
 					return
 				}
@@ -66,24 +83,26 @@ func (l Load) run(parent context.Context, callers []caller, record *recording) (
 	return elapsed, unmade, err
 }
 
-// due waits until request n may begin, and returns from when its latency counts. It returns false if the round ends first.
-func (l Load) due(ctx context.Context, begin time.Time, n int) (time.Time, bool) {
-	if l.Count > 0 && n >= l.Count {
-		return time.Time{}, false
+// isOver tells whether a round has taken its time.
+func (l Load) isOver(begin time.Time) bool { return l.Duration > 0 && time.Since(begin) >= l.Duration }
+
+// pace says when each request of an open loop is due, when it is. One does for all callers, so that none takes time of the service.
+func (l Load) pace(ctx context.Context, begin time.Time, dues chan<- time.Time) {
+	for n := 0; l.Count == 0 || n < l.Count; n++ {
+		offset := l.offset(n)
+		if l.Duration > 0 && offset >= l.Duration || l.isOver(begin) {
+			return
+		}
+		due := begin.Add(offset)
+		if !l.wait(ctx, due) {
+			return
+		}
+		select {
+		case dues <- due:
+		case <-ctx.Done():
+			return
+		}
 	}
-	now := time.Now()
-	if l.Duration > 0 && now.Sub(begin) >= l.Duration {
-		return time.Time{}, false
-	}
-	if l.Rate == 0 {
-		return now, true
-	}
-	offset := l.offset(n)
-	if l.Duration > 0 && offset >= l.Duration {
-		return time.Time{}, false
-	}
-	due := begin.Add(offset)
-	return due, l.wait(ctx, due)
 }
 
 // wait waits until something is due. It returns false if ctx ends first.

@@ -4,5 +4,5 @@ package bench
 
 import "time"
 
-// nap sleeps for a short time.
-func nap(d time.Duration) { time.Sleep(d) }
+// newNap returns a sleep for short times, and how to be done with it.
+func newNap() (nap func(time.Duration), close func()) { return time.Sleep, func() {} }
