@@ -31,12 +31,12 @@ const patience = 10 * time.Second
 // for long is given to fail.
 func newGames(ctx context.Context, making *sync.WaitGroup, use, ahead, slots int, create func(context.Context) (string, error), fail func(error)) (*games, error) {
 	g := &games{slots: slots, spare: make(chan string, ahead)}
-	for range use {
+	for i := range use {
 		game, err := create(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("creating game sessions: %w", err)
 		}
-		g.current = append(g.current, &room{game, slots})
+		g.current = append(g.current, &room{game, slots - slots*i/use}) // so that they are not full all at a time
 	}
 	for range ahead {
 		game, err := create(ctx)
@@ -78,23 +78,35 @@ func endless(game string) *games {
 	return &games{current: []*room{{game, math.MaxInt}}}
 }
 
-// take takes slots of a game session, each in turn, and waits for one if there is none.
+// take takes slots of a game session, each in turn. If all are full it waits for one that is made.
 func (g *games) take(ctx context.Context, slots int) (game string, from *room, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	i := g.next
-	g.next = (i + 1) % len(g.current)
-	if g.current[i].free < slots {
-		select {
-		case game := <-g.spare:
-			g.current[i] = &room{game, g.slots}
-		case <-ctx.Done():
-			return "", nil, ctx.Err()
+	for range g.current {
+		i := g.next
+		g.next = (i + 1) % len(g.current)
+		if g.current[i].free < slots {
+			select {
+			case game := <-g.spare:
+				g.current[i] = &room{game, g.slots}
+			default:
+				continue
+			}
 		}
+		return g.current[i].take(slots)
 	}
-	from = g.current[i]
-	from.free -= slots
-	return from.game, from, nil
+	select {
+	case game := <-g.spare:
+		g.current[g.next] = &room{game, g.slots}
+		return g.current[g.next].take(slots)
+	case <-ctx.Done():
+		return "", nil, ctx.Err()
+	}
+}
+
+func (r *room) take(slots int) (game string, from *room, err error) {
+	r.free -= slots
+	return r.game, r, nil
 }
 
 // give gives a slot back that has become free.
