@@ -66,12 +66,11 @@ func failure(kind Kind, format string, args ...any) *Error {
 // refusals are the error replies with which a Redis server turns a command away before it ran. Any other error
 // reply means that a script and the data it found do not fit together.
 var refusals = []string{
-	"ASK", "BUSY", "CLUSTERDOWN", "EXECABORT", "LOADING", "MASTERDOWN", "MAXCLIENTS", "MISCONF", "MOVED",
-	"NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "ERR max number of clients",
+	"ASK", "CLUSTERDOWN", "EXECABORT", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE",
 }
 
 // denials are refusals that may be of a connection, while the command was sent through another one before.
-var denials = []string{"NOAUTH", "NOPERM", "WRONGPASS"}
+var denials = []string{"BUSY", "ERR max number of clients", "MAXCLIENTS", "NOAUTH", "NOPERM", "WRONGPASS"}
 
 // temporary are the refusals after which go-redis tries a command again.
 var temporary = []string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN", "ERR max number of clients"}

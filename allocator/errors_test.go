@@ -28,6 +28,8 @@ func TestOutcomeIsKnownOnlyOfWhatWasNeverSentOrRefusedAtOnce(t *testing.T) {
 		{answer("LOADING Redis is loading the dataset in memory"), 0, ErrStoreUnavailable},
 		{answer("LOADING Redis is loading the dataset in memory"), 1, ErrStoreUnavailable},
 		{answer("LOADING Redis is loading the dataset in memory"), 2, ErrOutcomeUnknown},
+		{answer("BUSY Redis is busy running a script"), 0, ErrStoreUnavailable}, // of a new connection, on which nothing was sent
+		{answer("BUSY Redis is busy running a script"), 1, ErrOutcomeUnknown},   // of a new connection, after an answer was lost
 		{fmt.Errorf("pipeline: %w", answer("CLUSTERDOWN Hash slot not served")), 0, ErrStoreUnavailable},
 		{answer("WRONGTYPE Operation against a key holding the wrong kind of value"), 0, ErrInternal},
 		{answer("WRONGTYPE Operation against a key holding the wrong kind of value"), 1, ErrInternal},

@@ -25,7 +25,7 @@ const (
 //
 // This is what the automatic pipelining of go-redis does, but for promises that need to know when a call is sent: a caller waits no
 // longer than its context, a call that is given up before its pipeline begins is never sent, and how often a change was sent is
-// known. A pipeline is sent once. What becomes of it, each of its calls makes up for alone.
+// known. A pipeline is sent once, but for calls that a cluster leads to another server. What fails, each call makes up for alone.
 type pipelines struct {
 	client    redis.UniversalClient
 	from      int64
@@ -90,6 +90,9 @@ func (p *pipelines) of(ctx context.Context, key string) *pipeline {
 // do sends a command and waits for its answer. When ctx ends before, hasBegun tells whether the pipeline with the command has begun;
 // then the command may be sent yet, and must not be looked at.
 func (p *pipeline) do(ctx context.Context, cmd *redis.Cmd) (hasBegun bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	call := &pipelinedCall{ctx: ctx, cmd: sentOnce{cmd}, done: make(chan struct{})}
 	p.mu.Lock()
 	p.waiting = append(p.waiting, call)
@@ -192,7 +195,7 @@ func (a *Allocator) evaluateWithOthers(ctx context.Context, s script, keys []str
 		return nil, a.failed(err, sent)
 	}
 	again, isRefused := a.pipelines.another(cmd.Err())
-	if isRefused {
+	if isRefused && counted.sent() == 1 {
 		counted.reset() // it surely did not run
 	}
 	if again {

@@ -100,19 +100,31 @@ func TestPipelineFollowsWhatServersAnswer(t *testing.T) {
 // A caller that gives up leaves a call that was sent behind, of which it does not know what becomes.
 func TestPipelinedCallThatIsGivenUpHasAnUnknownOutcome(t *testing.T) {
 	store := allocatortest.RedisRealTime(t)
-	s := newScene(t, store)
+	var pipelines tap
+	s := newScene(t, store, pipelines.config)
 	game := s.newGameSession(9)
 	s.reserve(game, "first")
 	s.Pipelined()
 	node := store.Nodes()[0]
 	node.Freeze()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
 	in := allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: "ada", RetryToken: "token"}
-	_, err := s.CreatePlayerSession(ctx, in)
-	wantOnlyKind(t, "a call that was given up", err, allocator.ErrOutcomeUnknown)
-	_, err = s.DescribePlayerSessions(ctx, allocator.DescribePlayerSessionsInput{GameSessionID: game})
-	wantOnlyKind(t, "a reading call that was given up", err, allocator.ErrStoreUnavailable)
+	wantKindWhenGivenUp := func(what string, kind allocator.Kind, call func(context.Context) error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		pipelines.forget()
+		go func() {
+			pipelines.await(t, 1)
+			cancel()
+		}()
+		wantOnlyKind(t, what, call(ctx), kind)
+	}
+	wantKindWhenGivenUp("a call that was given up", allocator.ErrOutcomeUnknown, func(ctx context.Context) error {
+		_, err := s.CreatePlayerSession(ctx, in)
+		return err
+	})
+	wantKindWhenGivenUp("a reading call that was given up", allocator.ErrStoreUnavailable, func(ctx context.Context) error {
+		_, err := s.DescribePlayerSessions(ctx, allocator.DescribePlayerSessionsInput{GameSessionID: game})
+		return err
+	})
 	node.Thaw()
 	if _, err := s.CreatePlayerSession(t.Context(), in); err != nil {
 		t.Error(err)
