@@ -95,11 +95,11 @@ func Run(ctx context.Context, config Config) (result *Result, err error) {
 	if config.Progress == nil {
 		config.Progress = silent{}
 	}
-	nap, wake := newNap()
+	nap, closeNap := newNap()
 	config.Load.nap = nap
 	working, stop := context.WithCancelCause(ctx)
 	r := &runner{Config: config, base: base, service: newService(base, config.Slots), fail: stop}
-	r.closing(wake)
+	r.closing(closeNap)
 	r.closing(r.service.close)
 	defer func() {
 		stop(nil)

@@ -36,7 +36,7 @@ func newGames(ctx context.Context, making *sync.WaitGroup, use, ahead, slots int
 		if err != nil {
 			return nil, fmt.Errorf("creating game sessions: %w", err)
 		}
-		g.current = append(g.current, &room{game, slots - slots*i/use}) // so that they are not full all at a time
+		g.current = append(g.current, &room{game, slots - slots*i/use}) // so that they are not all full at the same time
 	}
 	for range ahead {
 		game, err := create(ctx)
@@ -82,31 +82,37 @@ func endless(game string) *games {
 func (g *games) take(ctx context.Context, slots int) (game string, from *room, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for range g.current {
-		i := g.next
-		g.next = (i + 1) % len(g.current)
-		if g.current[i].free < slots {
-			select {
-			case game := <-g.spare:
-				g.current[i] = &room{game, g.slots}
-			default:
-				continue
-			}
+	i, err := g.withRoom(ctx, slots)
+	if err != nil {
+		return "", nil, err
+	}
+	g.next = (i + 1) % len(g.current)
+	from = g.current[i]
+	from.free -= slots
+	return from.game, from, nil
+}
+
+// withRoom finds a game session with so many free slots, and replaces those that are full as others are ready.
+func (g *games) withRoom(ctx context.Context, slots int) (i int, err error) {
+	for turn := range g.current {
+		i = (g.next + turn) % len(g.current)
+		if g.current[i].free >= slots {
+			return i, nil
 		}
-		return g.current[i].take(slots)
+		select {
+		case game := <-g.spare:
+			g.current[i] = &room{game, g.slots}
+			return i, nil
+		default:
+		}
 	}
 	select {
 	case game := <-g.spare:
 		g.current[g.next] = &room{game, g.slots}
-		return g.current[g.next].take(slots)
+		return g.next, nil
 	case <-ctx.Done():
-		return "", nil, ctx.Err()
+		return 0, ctx.Err()
 	}
-}
-
-func (r *room) take(slots int) (game string, from *room, err error) {
-	r.free -= slots
-	return r.game, r, nil
 }
 
 // give gives a slot back that has become free.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +51,47 @@ func TestNoGameSessionIsGivenMoreThanItsSlots(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestGameSessionsAreNotFullAllAtATime(t *testing.T) {
+	const use, slots = 10, 100
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var making sync.WaitGroup
+		var made atomic.Int64
+		g, err := newGames(ctx, &making, use, 1, slots, func(context.Context) (string, error) {
+			return fmt.Sprint("game-", made.Add(1)), nil
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for round := range 15 {
+			synctest.Wait()
+			before := made.Load()
+			for range use * slots / 10 { // a tenth of all slots
+				synctest.Wait()
+				if _, _, err := g.take(ctx, 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			if replaced := made.Load() - before; replaced > 3 {
+				t.Errorf("in round %d, %d of %d game sessions were replaced", round, replaced, use)
+			}
+		}
+		cancel()
+		making.Wait()
+	})
+}
+
+func TestFullGameSessionKeepsNobodyFromThoseWithRoom(t *testing.T) {
+	g := &games{slots: 2, current: []*room{{"full", 0}, {"free", 2}}, spare: make(chan string)}
+	for range 2 {
+		if game, _, err := g.take(t.Context(), 1); err != nil || game != "free" {
+			t.Errorf("a slot of %q was taken (error: %v)", game, err)
+		}
+	}
 }
 
 func TestSlotThatIsGivenBackIsTakenAgain(t *testing.T) {

@@ -86,7 +86,7 @@ func (l Load) run(parent context.Context, callers []caller, record *recording) (
 // isOver tells whether a round has taken its time.
 func (l Load) isOver(begin time.Time) bool { return l.Duration > 0 && time.Since(begin) >= l.Duration }
 
-// pace says when each request of an open loop is due, when it is. One does for all callers, so that none takes time of the service.
+// pace sends when each request of an open loop is due, once it is. One goroutine does for all callers, which costs the service less.
 func (l Load) pace(ctx context.Context, begin time.Time, dues chan<- time.Time) {
 	for n := 0; l.Count == 0 || n < l.Count; n++ {
 		offset := l.offset(n)

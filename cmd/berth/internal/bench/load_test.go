@@ -153,8 +153,26 @@ func (f failing) call(context.Context) (string, string, error) { return "", "", 
 
 func TestLoadFailsWithACaller(t *testing.T) {
 	want := errors.New("nothing to ask for")
-	_, _, err := Load{Connections: 1, Duration: time.Hour}.run(t.Context(), []caller{failing{want}}, newRecording(1))
-	if !errors.Is(err, want) {
-		t.Errorf("the error is %v, want %v", err, want)
+	for _, rate := range []float64{0, 0.01, 1e6} {
+		_, _, err := Load{Connections: 1, Rate: rate, Duration: time.Hour}.run(t.Context(), []caller{failing{want}}, newRecording(1))
+		if !errors.Is(err, want) {
+			t.Errorf("at a rate of %v, the error is %v, want %v", rate, err, want)
+		}
+	}
+}
+
+func TestNapIsNotTooShort(t *testing.T) {
+	nap, closeNap := newNap()
+	for _, d := range []time.Duration{0, time.Microsecond, time.Millisecond} {
+		begin := time.Now()
+		nap(d)
+		if took := time.Since(begin); took < d {
+			t.Errorf("a nap of %v took %v", d, took)
+		}
+	}
+	closeNap()
+	begin := time.Now()
+	if nap(time.Millisecond); time.Since(begin) < time.Millisecond {
+		t.Error("a nap is too short when its timer is gone")
 	}
 }
