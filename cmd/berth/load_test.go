@@ -270,7 +270,8 @@ func (c *clientCall) read(body string) {
 	}
 }
 
-// sessionsOf reads all player sessions of a game session, by their ids.
+// sessionsOf reads all player sessions of a game session, by their ids. It tries again as clients do: a Sentinel that is behind
+// the others may send a new connection to a master that is gone.
 func (l *load) sessionsOf(game string) map[string]toldSession {
 	l.t.Helper()
 	all := make(map[string]toldSession)
@@ -287,7 +288,13 @@ func (l *load) sessionsOf(game string) map[string]toldSession {
 			PlayerSessions []toldSession
 			NextToken      string
 		}
-		if err := json.Unmarshal([]byte(l.anyInstance().mustCall(l.t, "DescribePlayerSessions", string(text))), &page); err != nil {
+		var answer string
+		allocatortest.Eventually(l.t, 20*time.Second, func() bool {
+			var status int
+			status, answer, err = l.anyInstance().call("DescribePlayerSessions", string(text))
+			return err == nil && status == http.StatusOK
+		}, "player sessions can be read")
+		if err := json.Unmarshal([]byte(answer), &page); err != nil {
 			l.t.Fatal(err)
 		}
 		for _, session := range page.PlayerSessions {
