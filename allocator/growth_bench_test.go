@@ -24,7 +24,7 @@ import (
 //
 // Each instance has as many callers at each point, and so does each master: of fewer callers, fewer share a pipeline.
 //
-//	go test ./allocator -run '^$' -bench Growth -benchtime 15x -timeout 1h
+//	go test ./allocator -run '^$' -bench Growth -benchtime 11x -timeout 1h
 func BenchmarkGrowth(b *testing.B) {
 	b.Run("games", func(b *testing.B) {
 		var curve curve
@@ -66,8 +66,7 @@ func BenchmarkGrowth(b *testing.B) {
 			}
 			at.callers *= instances
 			for _, instance := range at.instances {
-				running := s.inBackground(instance)
-				b.Cleanup(running)
+				b.Cleanup(s.inBackground(instance))
 			}
 		}
 		curve.measure(b)
@@ -234,7 +233,7 @@ func cpuOfProcess() float64 {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		panic(err)
 	}
-	return float64(time.Duration(usage.Utime.Nano()+usage.Stime.Nano()).Nanoseconds()) / 1000
+	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1000
 }
 
 func median(of []float64) float64 {
