@@ -79,9 +79,10 @@ var temporary = []string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "
 // only reads. A change surely did not happen if it was never sent, or sent once and refused. If go-redis sent it again,
 // its error is about the last time and nobody knows about those before.
 func storeFailure(err error, sent int) *Error {
-	refused := isAnswer(err, refusals)
+	answer := answerOf(err)
+	refused := startsWith(answer, refusals)
 	switch {
-	case isAnswer(err, nil) && !refused && !isAnswer(err, denials):
+	case answer != "" && !refused && !startsWith(answer, denials):
 		return &Error{Kind: ErrInternal, Message: "the store holds data that this version of Berth cannot work with", Cause: err}
 	case sent > 1 || sent == 1 && !refused:
 		return outcomeUnknown(err)
@@ -89,11 +90,17 @@ func storeFailure(err error, sent int) *Error {
 	return unavailable(err)
 }
 
-// isAnswer tells whether an error is an error reply of a server, with one of the prefixes if there are any.
-func isAnswer(err error, prefixes []string) bool {
+// answerOf is the error reply of a server that an error is; empty if it is something else.
+func answerOf(err error) string {
 	var answer redis.Error
-	return errors.As(err, &answer) &&
-		(prefixes == nil || slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(answer.Error(), prefix) }))
+	if !errors.As(err, &answer) {
+		return ""
+	}
+	return answer.Error()
+}
+
+func startsWith(answer string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(answer, prefix) })
 }
 
 func outcomeUnknown(err error) *Error {

@@ -206,15 +206,16 @@ func (a *Allocator) evaluateWithOthers(ctx context.Context, s script, keys []str
 
 // another tells whether a call that failed in a pipeline gets another try, alone, and whether the server refused the first.
 func (p *pipelines) another(err error) (again, isRefused bool) {
+	answer := answerOf(err)
 	switch {
 	case err == nil:
 		return false, false
+	case answer == "":
+		return p.isRetried, false
 	case redis.HasErrorPrefix(err, "NOSCRIPT"):
 		return true, true
-	case !isAnswer(err, nil):
-		return p.isRetried, false
 	}
-	return p.isRetried && isAnswer(err, temporary), isAnswer(err, refusals)
+	return p.isRetried && startsWith(answer, temporary), startsWith(answer, refusals)
 }
 
 // evalSHA is the command that runs a script which the server has.
