@@ -98,32 +98,22 @@ func TestStoreThatDoesNotAnswerInTimeLeavesTheOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	store := allocatortest.RedisRealTime(t)
 	s := newScene(t, store)
-	options, err := redis.ParseURL(store.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.ReadTimeout, options.MaxRetries = time.Second, -1
-	hasty := redis.NewClient(options)
-	t.Cleanup(func() { hasty.Close() })
-	a := open(t, store, func(config *allocator.Config) { config.Redis = hasty })
+	a := open(t, store, func(config *allocator.Config) {
+		config.Redis = clientLike(t, config.Redis, func(o *redis.Options) { o.ReadTimeout, o.MaxRetries = time.Second, -1 })
+	})
 	game := s.newGameSession(1)
 	if err := store.Client().Do(t.Context(), "CLIENT", "PAUSE", 600_000, "ALL").Err(); err != nil {
 		t.Fatal(err)
 	}
 	wantOnlyKind(t, "CreatePlayerSession", scene{Allocator: a}.tryReserve(game), allocator.ErrOutcomeUnknown)
-	_, err = a.DescribeGameSessions(t.Context(), allocator.DescribeGameSessionsInput{GameSessionID: game})
+	_, err := a.DescribeGameSessions(t.Context(), allocator.DescribeGameSessionsInput{GameSessionID: game})
 	wantOnlyKind(t, "DescribeGameSessions", err, allocator.ErrStoreUnavailable)
 }
 
 func TestRefusedChangeChangesNothing(t *testing.T) {
 	store := allocatortest.Redis(t)
-	options, err := redis.ParseURL(store.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.MaxRetries = -1 // of a change that is refused the second time, nobody knows what became of it the first time
-	client := redis.NewClient(options)
-	t.Cleanup(func() { client.Close() })
+	// Of a change that is refused the second time, nobody knows what became of it the first time.
+	client := clientLike(t, store.Client(), func(o *redis.Options) { o.MaxRetries = -1 })
 	for _, c := range []struct {
 		name           string
 		refuse, permit []any

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -66,7 +65,7 @@ func BenchmarkGrowth(b *testing.B) {
 			}
 			at.callers *= instances
 			for _, instance := range at.instances {
-				b.Cleanup(s.inBackground(instance))
+				clockwork(b, instance)
 			}
 		}
 		curve.measure(b)
@@ -112,17 +111,6 @@ func (s scene) end(players []*allocator.PlayerSession) {
 		s.accept(players[i])
 		s.remove(players[i])
 	})
-}
-
-// inBackground runs the clockwork of an instance.
-func (s scene) inBackground(instance *allocator.Allocator) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { instance.Run(ctx) })
-	return func() {
-		cancel()
-		running.Wait()
-	}
 }
 
 // curve is the points that are compared.

@@ -24,13 +24,20 @@ func bothWays(t *testing.T, name string, do func(t *testing.T, way func(*allocat
 	})
 }
 
+// newPipelined returns a scene that pipelines whatever it does, what sees it do so, and a game session with a player.
+func newPipelined(t *testing.T, store *allocatortest.Store, change ...func(*allocator.Config)) (scene, *tap, allocator.GameSessionID) {
+	t.Helper()
+	pipelines := new(tap)
+	s := newScene(t, store, append(change, manySlots, pipelines.config)...)
+	game := s.newGameSession(1000)
+	s.reserve(game, "first") // the server knows the script from now on
+	s.Pipelined()
+	return s, pipelines, game
+}
+
 func TestCallsThatAreMadeTogetherAreSentTogether(t *testing.T) {
 	allocatortest.EachTopology(t, func(t *testing.T, store *allocatortest.Store) {
-		var pipelines tap
-		s := newScene(t, store, manySlots, pipelines.config)
-		game := s.newGameSession(1000)
-		s.reserve(game, "first") // the server knows the script from now on
-		s.Pipelined()
+		s, pipelines, game := newPipelined(t, store)
 		atOnce(999, func(i int) { s.reserve(game, player(i)) })
 		wantCount(t, "slots taken", s.taken(game), 1000)
 		if pipelines.largest < 2 {
@@ -60,12 +67,8 @@ func TestCallIsPipelinedWhenOthersAreUnderWay(t *testing.T) {
 }
 
 func TestPipelineTakesSoManyCalls(t *testing.T) {
-	var pipelines tap
-	s := newScene(t, allocatortest.Redis(t), manySlots, pipelines.config)
-	game := s.newGameSession(1000)
-	s.reserve(game, "first")
-	s.Pipelined()
-	release, held := s.busy(&pipelines, game)
+	s, pipelines, game := newPipelined(t, allocatortest.Redis(t))
+	release, held := s.busy(pipelines, game)
 	var calls sync.WaitGroup
 	for i := range 2 * allocator.PipelinedCalls {
 		calls.Go(func() { s.reserve(game, player(i)) })
@@ -78,8 +81,8 @@ func TestPipelineTakesSoManyCalls(t *testing.T) {
 	wantCount(t, "slots taken", s.taken(game), 1+allocator.PipelinesAtOnce+2*allocator.PipelinedCalls)
 }
 
-// What the server turns away in a pipeline is tried alone, as the answer asks for.
-func TestPipelineFollowsWhatServersAnswer(t *testing.T) {
+// What a server without the script turns away in a pipeline is sent alone, with the script.
+func TestPipelinedCallFindsNoScript(t *testing.T) {
 	allocatortest.EachTopology(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
 		game := s.newGameSession(9)
@@ -97,25 +100,66 @@ func TestPipelineFollowsWhatServersAnswer(t *testing.T) {
 	})
 }
 
+// What a server turns away for now is tried again alone, unless the client is not to try again.
+func TestPipelinedCallIsTriedAgainWhenTheServerIsReady(t *testing.T) {
+	for _, c := range []struct {
+		maxRetries int
+		kind       allocator.Kind // of its failure, if it fails
+	}{
+		{maxRetries: 1},
+		{maxRetries: -1, kind: allocator.ErrStoreUnavailable},
+	} {
+		t.Run(fmt.Sprint("with retries ", c.maxRetries), func(t *testing.T) {
+			store := allocatortest.RedisRealTime(t)
+			server := store.Client()
+			s, _, game := newPipelined(t, store, func(config *allocator.Config) {
+				config.Redis = clientLike(t, config.Redis, func(o *redis.Options) { o.MaxRetries = c.maxRetries })
+				config.Redis.AddHook(afterPipelines(func() {
+					if err := server.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
+						t.Error(err)
+					}
+				}))
+			})
+			if err := server.ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil { // whom one cannot write to
+				t.Fatal(err)
+			}
+			if err := s.tryReserve(game); c.kind != "" {
+				wantOnlyKind(t, "without another try", err, c.kind)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The spans of a pipeline belong to a trace: that of its first caller.
+func TestPipelineHasTheContextOfACaller(t *testing.T) {
+	s, pipelines, game := newPipelined(t, allocatortest.Redis(t))
+	type key struct{}
+	_, err := s.CreatePlayerSession(context.WithValue(t.Context(), key{}, "trace"), allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := pipelines.ctx.Value(key{}); got != "trace" {
+		t.Errorf("the pipeline's context has the value %v", got)
+	}
+}
+
 // A caller that gives up leaves a call that was sent behind, of which it does not know what becomes.
 func TestPipelinedCallThatIsGivenUpHasAnUnknownOutcome(t *testing.T) {
 	store := allocatortest.RedisRealTime(t)
-	var pipelines tap
-	s := newScene(t, store, pipelines.config)
-	game := s.newGameSession(9)
-	s.reserve(game, "first")
-	s.Pipelined()
+	s, pipelines, game := newPipelined(t, store)
 	node := store.Nodes()[0]
 	node.Freeze()
 	in := allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: "ada", RetryToken: "token"}
 	wantKindWhenGivenUp := func(what string, kind allocator.Kind, call func(context.Context) error) {
 		ctx, cancel := context.WithCancel(t.Context())
 		pipelines.forget()
-		go func() {
-			pipelines.await(t, 1)
-			cancel()
-		}()
-		wantOnlyKind(t, what, call(ctx), kind)
+		failure := make(chan error)
+		go func() { failure <- call(ctx) }()
+		pipelines.await(t, 1)
+		cancel()
+		wantOnlyKind(t, what, <-failure, kind)
 	}
 	wantKindWhenGivenUp("a call that was given up", allocator.ErrOutcomeUnknown, func(ctx context.Context) error {
 		_, err := s.CreatePlayerSession(ctx, in)
@@ -134,12 +178,8 @@ func TestPipelinedCallThatIsGivenUpHasAnUnknownOutcome(t *testing.T) {
 
 // A call that is given up while it waits for a pipeline is never sent, and the caller knows.
 func TestCallThatIsGivenUpBeforeItsPipelineBeginsChangesNothing(t *testing.T) {
-	var pipelines tap
-	s := newScene(t, allocatortest.Redis(t), pipelines.config)
-	game := s.newGameSession(99)
-	s.reserve(game, "first")
-	s.Pipelined()
-	release, held := s.busy(&pipelines, game)
+	s, pipelines, game := newPipelined(t, allocatortest.Redis(t))
+	release, held := s.busy(pipelines, game)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	_, err := s.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: "late"})
@@ -153,11 +193,7 @@ func TestCallThatIsGivenUpBeforeItsPipelineBeginsChangesNothing(t *testing.T) {
 
 // It may not have been sent when its caller gives it up, but it will be.
 func TestCallThatIsGivenUpWhenItsPipelineHasBegunHasAnUnknownOutcome(t *testing.T) {
-	var pipelines tap
-	s := newScene(t, allocatortest.Redis(t), pipelines.config)
-	game := s.newGameSession(9)
-	s.reserve(game, "first")
-	s.Pipelined()
+	s, pipelines, game := newPipelined(t, allocatortest.Redis(t))
 	release := pipelines.holdAll(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var call sync.WaitGroup
@@ -175,23 +211,18 @@ func TestCallThatIsGivenUpWhenItsPipelineHasBegunHasAnUnknownOutcome(t *testing.
 // A pipeline lives as long as one of its callers does, and no longer.
 func TestPipelineEndsWithTheLastOfItsCallers(t *testing.T) {
 	store := allocatortest.RedisRealTime(t)
-	var pipelines tap
-	s := newScene(t, store, func(config *allocator.Config) {
-		options := *config.Redis.(*redis.Client).Options()
-		options.ContextTimeoutEnabled, options.ReadTimeout, options.MaxRetries = true, -1, -1
-		config.Redis = redis.NewClient(&options)
-		t.Cleanup(func() { config.Redis.Close() })
-	}, pipelines.config)
-	game := s.newGameSession(99)
-	s.reserve(game, "first")
-	s.Pipelined()
+	s, pipelines, game := newPipelined(t, store, func(config *allocator.Config) {
+		config.Redis = clientLike(t, config.Redis, func(o *redis.Options) {
+			o.ContextTimeoutEnabled, o.ReadTimeout, o.MaxRetries = true, -1, -1
+		})
+	})
 	try := func(ctx context.Context, i int) error {
 		_, err := s.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: player(i)})
 		return err
 	}
 	var calls sync.WaitGroup
 
-	release, held := s.busy(&pipelines, game)
+	release, held := s.busy(pipelines, game)
 	for i, ctx := range []context.Context{until{t.Context(), time.Now().Add(-time.Hour)}, t.Context()} { // they share a pipeline
 		calls.Go(func() {
 			if err := try(ctx, i); err != nil {
@@ -312,11 +343,7 @@ func evalCalls(t *testing.T, client *redis.Client) int {
 }
 
 func TestPipelineWithoutAnAnswerHoldsUpNoOther(t *testing.T) {
-	var pipelines tap
-	s := newScene(t, allocatortest.Redis(t), manySlots, pipelines.config)
-	game := s.newGameSession(1000)
-	s.reserve(game, "first")
-	s.Pipelined()
+	s, pipelines, game := newPipelined(t, allocatortest.Redis(t))
 	release := pipelines.holdAll(t)
 	var held sync.WaitGroup
 	held.Go(func() { s.reserve(game, "held") })
@@ -379,10 +406,7 @@ func TestServerWithoutAnAnswerHoldsUpNoOther(t *testing.T) {
 
 func TestRefusalInAPipelineSaysThatNothingWasChanged(t *testing.T) {
 	store := allocatortest.RedisRealTime(t)
-	s := newScene(t, store)
-	game := s.newGameSession(9)
-	s.reserve(game, "first")
-	s.Pipelined()
+	s, _, game := newPipelined(t, store)
 	if err := store.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -426,7 +450,8 @@ type tap struct {
 	mu             sync.Mutex
 	begun, largest int // pipelines
 	alone          int
-	held           chan struct{} // closed when they may go on; nil while none is held up
+	ctx            context.Context // of the last of them
+	held           chan struct{}   // closed when they may go on; nil while none is held up
 }
 
 // config is a configuration with the hook.
@@ -474,8 +499,9 @@ func (p *tap) awaitCount(t testing.TB, count *int, n int) {
 }
 
 // note notes so many calls, and waits while they are held up.
-func (p *tap) note(calls int) {
+func (p *tap) note(ctx context.Context, calls int) {
 	p.mu.Lock()
+	p.ctx = ctx
 	if calls == 0 {
 		p.alone++
 	} else {
@@ -494,7 +520,7 @@ func (p *tap) DialHook(next redis.DialHook) redis.DialHook { return next }
 func (p *tap) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if cmd.Name() == "evalsha" {
-			p.note(0)
+			p.note(ctx, 0)
 		}
 		return next(ctx, cmd)
 	}
@@ -503,7 +529,7 @@ func (p *tap) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (p *tap) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		if cmds[0].Name() == "evalsha" {
-			p.note(len(cmds))
+			p.note(ctx, len(cmds))
 		}
 		return next(ctx, cmds)
 	}

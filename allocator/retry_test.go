@@ -334,10 +334,7 @@ func TestLostAnswerIsAnUnknownOutcomeThoughTheNextConnectionIsRefused(t *testing
 		setPassword("old")
 		p := newProxy(t, store)
 		a := way(open(t, store, func(config *allocator.Config) {
-			options := *p.client(t, 1).Options()
-			options.Username, options.Password = "ada", "old"
-			config.Redis = redis.NewClient(&options)
-			t.Cleanup(func() { config.Redis.Close() })
+			config.Redis = clientLike(t, p.client(t, 1), func(o *redis.Options) { o.Username, o.Password = "ada", "old" })
 		}))
 		p.loseAnswer(func() { setPassword("new") })
 		wantOnlyKind(t, "a call whose answer is lost", scene{Allocator: a}.tryReserve(game), allocator.ErrOutcomeUnknown)
@@ -383,10 +380,7 @@ func TestDeniedChangeHasAnUnknownOutcome(t *testing.T) {
 	bothWays(t, "", func(t *testing.T, way func(*allocator.Allocator) *allocator.Allocator) {
 		setUser("reset", "on", "nopass", "~*", "&*", "+@all")
 		a := way(open(t, store, func(config *allocator.Config) {
-			options := *config.Redis.(*redis.Client).Options()
-			options.Username, options.Password = "ada", "any"
-			config.Redis = redis.NewClient(&options)
-			t.Cleanup(func() { config.Redis.Close() })
+			config.Redis = clientLike(t, config.Redis, func(o *redis.Options) { o.Username, o.Password = "ada", "any" })
 		}))
 		setUser("-evalsha")
 		wantOnlyKind(t, "a call that is denied", scene{Allocator: a}.tryReserve(game), allocator.ErrOutcomeUnknown)

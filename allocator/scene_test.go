@@ -175,6 +175,15 @@ func (s scene) sweep() allocator.Swept {
 	return swept
 }
 
+// clientLike returns a client of the server of another one, with other options.
+func clientLike(t testing.TB, client redis.UniversalClient, change func(*redis.Options)) *redis.Client {
+	options := *client.(*redis.Client).Options()
+	change(&options)
+	changed := redis.NewClient(&options)
+	t.Cleanup(func() { changed.Close() })
+	return changed
+}
+
 // clockwork runs an instance's Run, until the test ends or the returned function is called.
 func clockwork(t testing.TB, a *allocator.Allocator) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())

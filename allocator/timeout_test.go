@@ -293,14 +293,7 @@ func TestDamagedGameSessionKeepsTheSweepFromNoOther(t *testing.T) {
 func TestExpiredEventMarksTheRecord(t *testing.T) {
 	inDatabase := func(db int) func(*testing.T, *allocatortest.Store) redis.UniversalClient {
 		return func(t *testing.T, store *allocatortest.Store) redis.UniversalClient {
-			options, err := redis.ParseURL(store.URL())
-			if err != nil {
-				t.Fatal(err)
-			}
-			options.DB = db
-			client := redis.NewClient(options)
-			t.Cleanup(func() { client.Close() })
-			return client
+			return clientLike(t, store.Client(), func(o *redis.Options) { o.DB = db })
 		}
 	}
 	for _, c := range []struct {
@@ -459,14 +452,7 @@ func clientWithout(t *testing.T, store *allocatortest.Store, rule string) redis.
 	if err := store.Client().Do(t.Context(), "ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all", rule).Err(); err != nil {
 		t.Fatal(err)
 	}
-	options, err := redis.ParseURL(store.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.Username, options.Password = "limited", "secret"
-	client := redis.NewClient(options)
-	t.Cleanup(func() { client.Close() })
-	return client
+	return clientLike(t, store.Client(), func(o *redis.Options) { o.Username, o.Password = "limited", "secret" })
 }
 
 // recordStatus is what the record of a player session says.
