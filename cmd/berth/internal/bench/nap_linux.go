@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -15,10 +16,20 @@ func newNap() (nap func(time.Duration), done func()) {
 		return time.Sleep, func() {}
 	}
 	timer := os.NewFile(uintptr(fd), "timer")
+	raw, err := timer.SyscallConn() // which knows when it is closed
+	if err != nil {
+		timer.Close()
+		return time.Sleep, func() {}
+	}
+	set := func(at *unix.ItimerSpec) error {
+		var failure error
+		err := raw.Control(func(fd uintptr) { failure = unix.TimerfdSettime(int(fd), 0, at, nil) })
+		return errors.Join(err, failure)
+	}
 	return func(d time.Duration) {
 		var expirations [8]byte
 		at := unix.ItimerSpec{Value: unix.NsecToTimespec(max(1, d.Nanoseconds()))} // 0 would be never
-		err := unix.TimerfdSettime(fd, 0, &at, nil)
+		err := set(&at)
 		if err == nil {
 			_, err = timer.Read(expirations[:])
 		}
