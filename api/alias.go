@@ -61,13 +61,13 @@ type createAliasInput struct {
 	Tags            []tag            `validate:"max=200,dive"`
 }
 
-func createAlias(ctx context.Context, a *allocator.Allocator, in *createAliasInput, retryToken string) (*aliasOutput, error) {
+func createAlias(ctx context.Context, a *allocator.Allocator, in *createAliasInput, by caller) (*aliasOutput, error) {
 	return aliasResult(a.CreateAlias(ctx, allocator.CreateAliasInput{
 		Name:            *in.Name,
 		Description:     value(in.Description),
 		RoutingStrategy: in.RoutingStrategy.strategy(),
 		Tags:            tagsOf(in.Tags),
-		RetryToken:      retryToken,
+		RetryToken:      by.retryToken,
 	}))
 }
 
@@ -75,11 +75,11 @@ type aliasInput struct {
 	AliasId *string `validate:"required,pattern=aliasIdOrArn"`
 }
 
-func describeAlias(ctx context.Context, a *allocator.Allocator, in *aliasInput, _ string) (*aliasOutput, error) {
+func describeAlias(ctx context.Context, a *allocator.Allocator, in *aliasInput, _ caller) (*aliasOutput, error) {
 	return aliasResult(a.DescribeAlias(ctx, allocator.AliasID(*in.AliasId)))
 }
 
-func resolveAlias(ctx context.Context, a *allocator.Allocator, in *aliasInput, _ string) (*fleetOutput, error) {
+func resolveAlias(ctx context.Context, a *allocator.Allocator, in *aliasInput, _ caller) (*fleetOutput, error) {
 	fleet, err := a.ResolveAlias(ctx, allocator.AliasID(*in.AliasId))
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func resolveAlias(ctx context.Context, a *allocator.Allocator, in *aliasInput, _
 	return &fleetOutput{string(id), arn}, nil
 }
 
-func deleteAlias(ctx context.Context, a *allocator.Allocator, in *aliasInput, _ string) (*nothing, error) {
+func deleteAlias(ctx context.Context, a *allocator.Allocator, in *aliasInput, _ caller) (*nothing, error) {
 	return &nothing{}, a.DeleteAlias(ctx, allocator.AliasID(*in.AliasId))
 }
 
@@ -99,7 +99,7 @@ type updateAliasInput struct {
 	RoutingStrategy *routingStrategy `validate:"omitnil"`
 }
 
-func updateAlias(ctx context.Context, a *allocator.Allocator, in *updateAliasInput, _ string) (*aliasOutput, error) {
+func updateAlias(ctx context.Context, a *allocator.Allocator, in *updateAliasInput, _ caller) (*aliasOutput, error) {
 	update := allocator.UpdateAliasInput{AliasID: allocator.AliasID(*in.AliasId), Name: in.Name, Description: in.Description}
 	if in.RoutingStrategy != nil {
 		strategy := in.RoutingStrategy.strategy()
@@ -120,7 +120,7 @@ type listAliasesOutput struct {
 	NextToken string `json:",omitzero"`
 }
 
-func listAliases(ctx context.Context, a *allocator.Allocator, in *listAliasesInput, _ string) (*listAliasesOutput, error) {
+func listAliases(ctx context.Context, a *allocator.Allocator, in *listAliasesInput, _ caller) (*listAliasesOutput, error) {
 	aliases, next, err := a.ListAliases(ctx, allocator.ListAliasesInput{
 		RoutingStrategyType: allocator.RoutingStrategyType(value(in.RoutingStrategyType)),
 		Name:                value(in.Name),

@@ -152,7 +152,7 @@ func (h handler) run(c *gin.Context, op operation, input any) (any, error) {
 	defer func() { <-h.waiting }()
 	ctx, cancel := context.WithTimeout(c.Request.Context(), h.timeout)
 	defer cancel()
-	return op.run(ctx, h.allocator, input, retryToken(c.Request.Header))
+	return op.run(ctx, h.allocator, input, caller{retryToken: retryToken(c.Request.Header)})
 }
 
 // retryToken returns what names the call in each of its retries: what the AWS SDKs send, or what others may.

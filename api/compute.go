@@ -50,7 +50,7 @@ type registerComputeInput struct {
 	Location        *string `validate:"omitnil,min=1,max=64,pattern=location"`
 }
 
-func registerCompute(ctx context.Context, a *allocator.Allocator, in *registerComputeInput, _ string) (*computeOutput, error) {
+func registerCompute(ctx context.Context, a *allocator.Allocator, in *registerComputeInput, _ caller) (*computeOutput, error) {
 	return computeResult(a.RegisterCompute(ctx, allocator.RegisterComputeInput{
 		FleetID:         allocator.FleetID(*in.FleetId),
 		Name:            *in.ComputeName,
@@ -68,11 +68,11 @@ type computeInput struct {
 
 func (in *computeInput) fleet() allocator.FleetID { return allocator.FleetID(*in.FleetId) }
 
-func describeCompute(ctx context.Context, a *allocator.Allocator, in *computeInput, _ string) (*computeOutput, error) {
+func describeCompute(ctx context.Context, a *allocator.Allocator, in *computeInput, _ caller) (*computeOutput, error) {
 	return computeResult(a.DescribeCompute(ctx, in.fleet(), *in.ComputeName))
 }
 
-func deregisterCompute(ctx context.Context, a *allocator.Allocator, in *computeInput, _ string) (*nothing, error) {
+func deregisterCompute(ctx context.Context, a *allocator.Allocator, in *computeInput, _ caller) (*nothing, error) {
 	return &nothing{}, a.DeregisterCompute(ctx, in.fleet(), *in.ComputeName)
 }
 
@@ -85,7 +85,7 @@ type getComputeAuthTokenOutput struct {
 	ExpirationTimestamp timestamp
 }
 
-func getComputeAuthToken(ctx context.Context, a *allocator.Allocator, in *computeInput, _ string) (*getComputeAuthTokenOutput, error) {
+func getComputeAuthToken(ctx context.Context, a *allocator.Allocator, in *computeInput, _ caller) (*getComputeAuthTokenOutput, error) {
 	token, err := a.GetComputeAuthToken(ctx, in.fleet(), *in.ComputeName)
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ type listComputeOutput struct {
 	NextToken   string `json:",omitzero"`
 }
 
-func listCompute(ctx context.Context, a *allocator.Allocator, in *listComputeInput, _ string) (*listComputeOutput, error) {
+func listCompute(ctx context.Context, a *allocator.Allocator, in *listComputeInput, _ caller) (*listComputeOutput, error) {
 	computes, next, err := a.ListCompute(ctx, allocator.FleetID(*in.FleetId), value(in.Location), value(in.Limit), value(in.NextToken))
 	if err != nil {
 		return nil, err

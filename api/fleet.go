@@ -80,7 +80,7 @@ type locationState struct {
 	PlayerGatewayStatus string
 }
 
-func createFleet(ctx context.Context, a *allocator.Allocator, in *createFleetInput, retryToken string) (*createFleetOutput, error) {
+func createFleet(ctx context.Context, a *allocator.Allocator, in *createFleetInput, by caller) (*createFleetOutput, error) {
 	if err := in.refuseManaged(); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func createFleet(ctx context.Context, a *allocator.Allocator, in *createFleetInp
 		ProtectionPolicy: allocator.ProtectionPolicy(value(in.NewGameSessionProtectionPolicy)),
 		MetricGroups:     in.MetricGroups,
 		Tags:             tagsOf(in.Tags),
-		RetryToken:       retryToken,
+		RetryToken:       by.retryToken,
 	}
 	create.Locations = locationNames(in.Locations)
 	if in.AnywhereConfiguration != nil {
@@ -191,7 +191,7 @@ type listFleetsOutput struct {
 	NextToken string `json:",omitzero"`
 }
 
-func listFleets(ctx context.Context, a *allocator.Allocator, in *listFleetsInput, _ string) (*listFleetsOutput, error) {
+func listFleets(ctx context.Context, a *allocator.Allocator, in *listFleetsInput, _ caller) (*listFleetsOutput, error) {
 	ids, next, err := a.ListFleets(ctx, value(in.Limit), value(in.NextToken))
 	if err != nil {
 		return nil, err
@@ -216,7 +216,7 @@ type describeFleetAttributesOutput struct {
 	NextToken       string `json:",omitzero"`
 }
 
-func describeFleetAttributes(ctx context.Context, a *allocator.Allocator, in *describeFleetsInput, _ string) (*describeFleetAttributesOutput, error) {
+func describeFleetAttributes(ctx context.Context, a *allocator.Allocator, in *describeFleetsInput, _ caller) (*describeFleetAttributesOutput, error) {
 	fleets, next, err := a.DescribeFleets(ctx, in.ids(), value(in.Limit), value(in.NextToken))
 	if err != nil {
 		return nil, err
@@ -238,7 +238,7 @@ type describeFleetUtilizationOutput struct {
 	NextToken        string `json:",omitzero"`
 }
 
-func describeFleetUtilization(ctx context.Context, a *allocator.Allocator, in *describeFleetsInput, _ string) (*describeFleetUtilizationOutput, error) {
+func describeFleetUtilization(ctx context.Context, a *allocator.Allocator, in *describeFleetsInput, _ caller) (*describeFleetUtilizationOutput, error) {
 	utilizations, next, err := a.DescribeFleetUtilization(ctx, in.ids(), value(in.Limit), value(in.NextToken))
 	if err != nil {
 		return nil, err
@@ -269,7 +269,7 @@ type fleetOutput struct {
 	FleetArn string
 }
 
-func updateFleetAttributes(ctx context.Context, a *allocator.Allocator, in *updateFleetAttributesInput, _ string) (*fleetOutput, error) {
+func updateFleetAttributes(ctx context.Context, a *allocator.Allocator, in *updateFleetAttributesInput, _ caller) (*fleetOutput, error) {
 	update := allocator.UpdateFleetAttributesInput{
 		FleetID:          allocator.FleetID(*in.FleetId),
 		Name:             in.Name,
@@ -297,7 +297,7 @@ type fleetInput struct {
 // nothing is the output of operations that have none.
 type nothing struct{}
 
-func deleteFleet(ctx context.Context, a *allocator.Allocator, in *fleetInput, _ string) (*nothing, error) {
+func deleteFleet(ctx context.Context, a *allocator.Allocator, in *fleetInput, _ caller) (*nothing, error) {
 	return &nothing{}, a.DeleteFleet(ctx, allocator.FleetID(*in.FleetId))
 }
 
@@ -312,7 +312,7 @@ type createFleetLocationsInput struct {
 	Locations []locationConfiguration `validate:"required,min=1,max=100,dive"`
 }
 
-func createFleetLocations(ctx context.Context, a *allocator.Allocator, in *createFleetLocationsInput, _ string) (*fleetLocationsOutput, error) {
+func createFleetLocations(ctx context.Context, a *allocator.Allocator, in *createFleetLocationsInput, _ caller) (*fleetLocationsOutput, error) {
 	locations := locationNames(in.Locations)
 	if err := a.CreateFleetLocations(ctx, allocator.FleetID(*in.FleetId), locations); err != nil {
 		return nil, err
@@ -326,7 +326,7 @@ type deleteFleetLocationsInput struct {
 	Locations []string `validate:"required,min=1,max=100,dive,min=1,max=64,pattern=location"`
 }
 
-func deleteFleetLocations(ctx context.Context, a *allocator.Allocator, in *deleteFleetLocationsInput, _ string) (*fleetLocationsOutput, error) {
+func deleteFleetLocations(ctx context.Context, a *allocator.Allocator, in *deleteFleetLocationsInput, _ caller) (*fleetLocationsOutput, error) {
 	if err := a.DeleteFleetLocations(ctx, allocator.FleetID(*in.FleetId), in.Locations); err != nil {
 		return nil, err
 	}
@@ -350,7 +350,7 @@ type describeFleetLocationAttributesOutput struct {
 	NextToken          string `json:",omitzero"`
 }
 
-func describeFleetLocationAttributes(ctx context.Context, a *allocator.Allocator, in *describeFleetLocationAttributesInput, _ string) (*describeFleetLocationAttributesOutput, error) {
+func describeFleetLocationAttributes(ctx context.Context, a *allocator.Allocator, in *describeFleetLocationAttributesInput, _ caller) (*describeFleetLocationAttributesOutput, error) {
 	locations, next, err := a.FleetLocations(ctx, allocator.FleetID(*in.FleetId), in.Locations, value(in.Limit), value(in.NextToken))
 	if err != nil {
 		return nil, err

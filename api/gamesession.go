@@ -105,7 +105,7 @@ type createGameSessionInput struct {
 	Location                  *string        `validate:"omitnil,min=1,max=64,pattern=location"`
 }
 
-func createGameSession(ctx context.Context, a *allocator.Allocator, in *createGameSessionInput, retryToken string) (*gameSessionOutput, error) {
+func createGameSession(ctx context.Context, a *allocator.Allocator, in *createGameSessionInput, by caller) (*gameSessionOutput, error) {
 	if in.GameSessionId != nil && in.IdempotencyToken != nil {
 		return nil, invalid("GameSessionId and IdempotencyToken are both given; give one, either ends the new game session's id")
 	}
@@ -124,7 +124,7 @@ func createGameSession(ctx context.Context, a *allocator.Allocator, in *createGa
 		CreatorID:                 value(in.CreatorId),
 		GameSessionID:             value(in.GameSessionId),
 		IdempotencyToken:          value(in.IdempotencyToken),
-		RetryToken:                retryToken,
+		RetryToken:                by.retryToken,
 	}))
 }
 
@@ -155,7 +155,7 @@ func (in *describeGameSessionsInput) describe(ctx context.Context, a *allocator.
 	})
 }
 
-func describeGameSessions(ctx context.Context, a *allocator.Allocator, in *describeGameSessionsInput, _ string) (*gameSessionsOutput, error) {
+func describeGameSessions(ctx context.Context, a *allocator.Allocator, in *describeGameSessionsInput, _ caller) (*gameSessionsOutput, error) {
 	out, err := in.describe(ctx, a)
 	if err != nil {
 		return nil, err
@@ -173,7 +173,7 @@ type gameSessionDetailsOutput struct {
 	NextToken          string `json:",omitzero"`
 }
 
-func describeGameSessionDetails(ctx context.Context, a *allocator.Allocator, in *describeGameSessionsInput, _ string) (*gameSessionDetailsOutput, error) {
+func describeGameSessionDetails(ctx context.Context, a *allocator.Allocator, in *describeGameSessionsInput, _ caller) (*gameSessionDetailsOutput, error) {
 	out, err := in.describe(ctx, a)
 	if err != nil {
 		return nil, err
@@ -194,7 +194,7 @@ type searchGameSessionsInput struct {
 	NextToken        *string `validate:"omitnil,min=1,max=1024"`
 }
 
-func searchGameSessions(ctx context.Context, a *allocator.Allocator, in *searchGameSessionsInput, _ string) (*gameSessionsOutput, error) {
+func searchGameSessions(ctx context.Context, a *allocator.Allocator, in *searchGameSessionsInput, _ caller) (*gameSessionsOutput, error) {
 	games, next, err := a.SearchGameSessions(ctx, allocator.SearchGameSessionsInput{
 		FleetID:          allocator.FleetID(value(in.FleetId)),
 		AliasID:          allocator.AliasID(value(in.AliasId)),
@@ -215,7 +215,7 @@ type terminateGameSessionInput struct {
 	TerminationMode *string `validate:"required,oneof=TRIGGER_ON_PROCESS_TERMINATE FORCE_TERMINATE"`
 }
 
-func terminateGameSession(ctx context.Context, a *allocator.Allocator, in *terminateGameSessionInput, _ string) (*gameSessionOutput, error) {
+func terminateGameSession(ctx context.Context, a *allocator.Allocator, in *terminateGameSessionInput, _ caller) (*gameSessionOutput, error) {
 	return gameSessionResult(a.TerminateGameSession(ctx, allocator.TerminateGameSessionInput{
 		GameSessionID: allocator.GameSessionID(*in.GameSessionId),
 		Mode:          allocator.TerminationMode(*in.TerminationMode),
@@ -231,7 +231,7 @@ type updateGameSessionInput struct {
 	GameProperties              []gameProperty `validate:"max=16,dive"`
 }
 
-func updateGameSession(ctx context.Context, a *allocator.Allocator, in *updateGameSessionInput, _ string) (*gameSessionOutput, error) {
+func updateGameSession(ctx context.Context, a *allocator.Allocator, in *updateGameSessionInput, _ caller) (*gameSessionOutput, error) {
 	properties, err := gameProperties(in.GameProperties)
 	if err != nil {
 		return nil, err

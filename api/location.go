@@ -20,9 +20,9 @@ type createLocationInput struct {
 
 type createLocationOutput struct{ Location locationModel }
 
-func createLocation(ctx context.Context, a *allocator.Allocator, in *createLocationInput, retryToken string) (*createLocationOutput, error) {
+func createLocation(ctx context.Context, a *allocator.Allocator, in *createLocationInput, by caller) (*createLocationOutput, error) {
 	location, err := a.CreateLocation(ctx, allocator.CreateLocationInput{
-		Name: *in.LocationName, Tags: tagsOf(in.Tags), RetryToken: retryToken,
+		Name: *in.LocationName, Tags: tagsOf(in.Tags), RetryToken: by.retryToken,
 	})
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ type listLocationsOutput struct {
 	NextToken string `json:",omitzero"`
 }
 
-func listLocations(ctx context.Context, a *allocator.Allocator, in *listLocationsInput, _ string) (*listLocationsOutput, error) {
+func listLocations(ctx context.Context, a *allocator.Allocator, in *listLocationsInput, _ caller) (*listLocationsOutput, error) {
 	locations, next, err := a.ListLocations(ctx, value(in.Limit), value(in.NextToken))
 	if err != nil {
 		return nil, err
@@ -56,6 +56,6 @@ type deleteLocationInput struct {
 	LocationName *string `validate:"required,min=1,max=128,pattern=locationOrArn"`
 }
 
-func deleteLocation(ctx context.Context, a *allocator.Allocator, in *deleteLocationInput, _ string) (*nothing, error) {
+func deleteLocation(ctx context.Context, a *allocator.Allocator, in *deleteLocationInput, _ caller) (*nothing, error) {
 	return &nothing{}, a.DeleteLocation(ctx, *in.LocationName)
 }

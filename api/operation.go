@@ -12,16 +12,22 @@ type operation struct {
 	// newInput returns a pointer to an empty input shape.
 	newInput func() any
 	// run takes such a pointer, filled and valid, and returns the output shape.
-	run func(ctx context.Context, a *allocator.Allocator, input any, retryToken string) (any, error)
+	run func(ctx context.Context, a *allocator.Allocator, input any, by caller) (any, error)
+}
+
+// caller is what an operation is told of the request that calls it, beside the input.
+type caller struct {
+	// retryToken names the call in each of its retries. Empty: nothing does.
+	retryToken string
 }
 
 // row makes a row of the table from a function on the operation's own shapes.
-func row[In, Out any](name string, run func(context.Context, *allocator.Allocator, *In, string) (Out, error)) operation {
+func row[In, Out any](name string, run func(context.Context, *allocator.Allocator, *In, caller) (Out, error)) operation {
 	return operation{
 		name:     name,
 		newInput: func() any { return new(In) },
-		run: func(ctx context.Context, a *allocator.Allocator, input any, retryToken string) (any, error) {
-			return run(ctx, a, input.(*In), retryToken)
+		run: func(ctx context.Context, a *allocator.Allocator, input any, by caller) (any, error) {
+			return run(ctx, a, input.(*In), by)
 		},
 	}
 }

@@ -103,7 +103,7 @@ type startGameSessionPlacementInput struct {
 	PriorityConfigurationOverride *priorityConfigurationOverride `validate:"omitnil"`
 }
 
-func startGameSessionPlacement(ctx context.Context, a *allocator.Allocator, in *startGameSessionPlacementInput, retryToken string) (*gameSessionPlacementOutput, error) {
+func startGameSessionPlacement(ctx context.Context, a *allocator.Allocator, in *startGameSessionPlacementInput, by caller) (*gameSessionPlacementOutput, error) {
 	properties, err := gameProperties(in.GameProperties)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func startGameSessionPlacement(ctx context.Context, a *allocator.Allocator, in *
 		GameSessionName:           value(in.GameSessionName),
 		GameSessionData:           value(in.GameSessionData),
 		GameProperties:            properties,
-		RetryToken:                retryToken,
+		RetryToken:                by.retryToken,
 	}
 	for i, latency := range in.PlayerLatencies {
 		if latency.PlayerId == nil || latency.RegionIdentifier == nil || latency.LatencyInMilliseconds == nil {
@@ -145,10 +145,10 @@ type placementInput struct {
 	PlacementId *string `validate:"required,min=1,max=48,pattern=token"`
 }
 
-func describeGameSessionPlacement(ctx context.Context, a *allocator.Allocator, in *placementInput, _ string) (*gameSessionPlacementOutput, error) {
+func describeGameSessionPlacement(ctx context.Context, a *allocator.Allocator, in *placementInput, _ caller) (*gameSessionPlacementOutput, error) {
 	return placementResult(a.DescribeGameSessionPlacement(ctx, *in.PlacementId))
 }
 
-func stopGameSessionPlacement(ctx context.Context, a *allocator.Allocator, in *placementInput, _ string) (*gameSessionPlacementOutput, error) {
+func stopGameSessionPlacement(ctx context.Context, a *allocator.Allocator, in *placementInput, _ caller) (*gameSessionPlacementOutput, error) {
 	return placementResult(a.StopGameSessionPlacement(ctx, *in.PlacementId))
 }

@@ -51,12 +51,12 @@ type createPlayerSessionInput struct {
 	PlayerData    *string `validate:"omitnil,min=1,max=2048"`
 }
 
-func createPlayerSession(ctx context.Context, a *allocator.Allocator, in *createPlayerSessionInput, retryToken string) (*playerSessionOutput, error) {
+func createPlayerSession(ctx context.Context, a *allocator.Allocator, in *createPlayerSessionInput, by caller) (*playerSessionOutput, error) {
 	s, err := a.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{
 		GameSessionID: allocator.GameSessionID(*in.GameSessionId),
 		PlayerID:      *in.PlayerId,
 		PlayerData:    value(in.PlayerData),
-		RetryToken:    retryToken,
+		RetryToken:    by.retryToken,
 	})
 	if err != nil {
 		return nil, err
@@ -70,12 +70,12 @@ type createPlayerSessionsInput struct {
 	PlayerDataMap map[string]string `validate:"dive,keys,min=1,max=1024,endkeys,min=1,max=2048"`
 }
 
-func createPlayerSessions(ctx context.Context, a *allocator.Allocator, in *createPlayerSessionsInput, retryToken string) (*playerSessionsOutput, error) {
+func createPlayerSessions(ctx context.Context, a *allocator.Allocator, in *createPlayerSessionsInput, by caller) (*playerSessionsOutput, error) {
 	sessions, err := a.CreatePlayerSessions(ctx, allocator.CreatePlayerSessionsInput{
 		GameSessionID: allocator.GameSessionID(*in.GameSessionId),
 		PlayerIDs:     in.PlayerIds,
 		PlayerDataMap: in.PlayerDataMap,
-		RetryToken:    retryToken,
+		RetryToken:    by.retryToken,
 	})
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ type describePlayerSessionsInput struct {
 	NextToken                 *string `validate:"omitnil,min=1,max=1024"`
 }
 
-func describePlayerSessions(ctx context.Context, a *allocator.Allocator, in *describePlayerSessionsInput, _ string) (*playerSessionsOutput, error) {
+func describePlayerSessions(ctx context.Context, a *allocator.Allocator, in *describePlayerSessionsInput, _ caller) (*playerSessionsOutput, error) {
 	out, err := a.DescribePlayerSessions(ctx, allocator.DescribePlayerSessionsInput{
 		GameSessionID:   allocator.GameSessionID(value(in.GameSessionId)),
 		PlayerID:        value(in.PlayerId),
@@ -112,19 +112,19 @@ type playerSessionInput struct {
 	PlayerSessionId *string `validate:"required,pattern=playerSessionId"`
 }
 
-func acceptPlayerSession(ctx context.Context, a *allocator.Allocator, in *playerSessionInput, retryToken string) (*nothing, error) {
+func acceptPlayerSession(ctx context.Context, a *allocator.Allocator, in *playerSessionInput, by caller) (*nothing, error) {
 	return &nothing{}, a.AcceptPlayerSession(ctx, allocator.AcceptPlayerSessionInput{
 		GameSessionID:   allocator.GameSessionID(*in.GameSessionId),
 		PlayerSessionID: allocator.PlayerSessionID(*in.PlayerSessionId),
-		RetryToken:      retryToken,
+		RetryToken:      by.retryToken,
 	})
 }
 
-func removePlayerSession(ctx context.Context, a *allocator.Allocator, in *playerSessionInput, retryToken string) (*nothing, error) {
+func removePlayerSession(ctx context.Context, a *allocator.Allocator, in *playerSessionInput, by caller) (*nothing, error) {
 	return &nothing{}, a.RemovePlayerSession(ctx, allocator.RemovePlayerSessionInput{
 		GameSessionID:   allocator.GameSessionID(*in.GameSessionId),
 		PlayerSessionID: allocator.PlayerSessionID(*in.PlayerSessionId),
-		RetryToken:      retryToken,
+		RetryToken:      by.retryToken,
 	})
 }
 
@@ -137,7 +137,7 @@ type placePlayerSessionsInput struct {
 	PlayerDataMap    map[string]string `validate:"dive,keys,min=1,max=1024,endkeys,min=1,max=2048"`
 }
 
-func placePlayerSessions(ctx context.Context, a *allocator.Allocator, in *placePlayerSessionsInput, retryToken string) (*playerSessionsOutput, error) {
+func placePlayerSessions(ctx context.Context, a *allocator.Allocator, in *placePlayerSessionsInput, by caller) (*playerSessionsOutput, error) {
 	sessions, err := a.PlacePlayerSessions(ctx, allocator.PlacePlayerSessionsInput{
 		FleetID:          allocator.FleetID(value(in.FleetId)),
 		AliasID:          allocator.AliasID(value(in.AliasId)),
@@ -145,7 +145,7 @@ func placePlayerSessions(ctx context.Context, a *allocator.Allocator, in *placeP
 		SortExpression:   value(in.SortExpression),
 		PlayerIDs:        in.PlayerIds,
 		PlayerDataMap:    in.PlayerDataMap,
-		RetryToken:       retryToken,
+		RetryToken:       by.retryToken,
 	})
 	if err != nil {
 		return nil, err

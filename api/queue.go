@@ -122,7 +122,7 @@ type createGameSessionQueueInput struct {
 	Tags []tag `validate:"max=200,dive"`
 }
 
-func createGameSessionQueue(ctx context.Context, a *allocator.Allocator, in *createGameSessionQueueInput, retryToken string) (*gameSessionQueueOutput, error) {
+func createGameSessionQueue(ctx context.Context, a *allocator.Allocator, in *createGameSessionQueueInput, by caller) (*gameSessionQueueOutput, error) {
 	settings := in.update()
 	return queueResult(a.CreateGameSessionQueue(ctx, allocator.CreateGameSessionQueueInput{
 		Queue: allocator.Queue{
@@ -137,7 +137,7 @@ func createGameSessionQueue(ctx context.Context, a *allocator.Allocator, in *cre
 			NotificationTarget: value(settings.NotificationTarget),
 		},
 		Tags:       tagsOf(in.Tags),
-		RetryToken: retryToken,
+		RetryToken: by.retryToken,
 	}))
 }
 
@@ -146,7 +146,7 @@ type updateGameSessionQueueInput struct {
 	queueSettings
 }
 
-func updateGameSessionQueue(ctx context.Context, a *allocator.Allocator, in *updateGameSessionQueueInput, _ string) (*gameSessionQueueOutput, error) {
+func updateGameSessionQueue(ctx context.Context, a *allocator.Allocator, in *updateGameSessionQueueInput, _ caller) (*gameSessionQueueOutput, error) {
 	update := in.update()
 	update.Name = *in.Name
 	return queueResult(a.UpdateGameSessionQueue(ctx, update))
@@ -156,7 +156,7 @@ type queueInput struct {
 	Name *string `validate:"required,min=1,max=256,pattern=queueNameOrArn"`
 }
 
-func deleteGameSessionQueue(ctx context.Context, a *allocator.Allocator, in *queueInput, _ string) (*nothing, error) {
+func deleteGameSessionQueue(ctx context.Context, a *allocator.Allocator, in *queueInput, _ caller) (*nothing, error) {
 	return &nothing{}, a.DeleteGameSessionQueue(ctx, *in.Name)
 }
 
@@ -171,7 +171,7 @@ type describeGameSessionQueuesOutput struct {
 	NextToken         string `json:",omitzero"`
 }
 
-func describeGameSessionQueues(ctx context.Context, a *allocator.Allocator, in *describeGameSessionQueuesInput, _ string) (*describeGameSessionQueuesOutput, error) {
+func describeGameSessionQueues(ctx context.Context, a *allocator.Allocator, in *describeGameSessionQueuesInput, _ caller) (*describeGameSessionQueuesOutput, error) {
 	queues, next, err := a.DescribeGameSessionQueues(ctx, in.Names, value(in.Limit), value(in.NextToken))
 	if err != nil {
 		return nil, err

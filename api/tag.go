@@ -27,7 +27,7 @@ type tagResourceInput struct {
 	Tags        []tag   `validate:"required,max=200,dive"`
 }
 
-func tagResource(ctx context.Context, a *allocator.Allocator, in *tagResourceInput, _ string) (*nothing, error) {
+func tagResource(ctx context.Context, a *allocator.Allocator, in *tagResourceInput, _ caller) (*nothing, error) {
 	return &nothing{}, a.TagResource(ctx, *in.ResourceARN, tagsOf(in.Tags))
 }
 
@@ -36,7 +36,7 @@ type untagResourceInput struct {
 	TagKeys     []string `validate:"required,max=200,dive,min=1,max=128"`
 }
 
-func untagResource(ctx context.Context, a *allocator.Allocator, in *untagResourceInput, _ string) (*nothing, error) {
+func untagResource(ctx context.Context, a *allocator.Allocator, in *untagResourceInput, _ caller) (*nothing, error) {
 	return &nothing{}, a.UntagResource(ctx, *in.ResourceARN, in.TagKeys)
 }
 
@@ -46,7 +46,7 @@ type listTagsForResourceInput struct {
 
 type listTagsForResourceOutput struct{ Tags []tag }
 
-func listTagsForResource(ctx context.Context, a *allocator.Allocator, in *listTagsForResourceInput, _ string) (*listTagsForResourceOutput, error) {
+func listTagsForResource(ctx context.Context, a *allocator.Allocator, in *listTagsForResourceInput, _ caller) (*listTagsForResourceOutput, error) {
 	tags, err := a.ListTagsForResource(ctx, *in.ResourceARN)
 	if err != nil {
 		return nil, err
