@@ -82,6 +82,7 @@ func bindingOf(c *gin.Context) binding {
 // handler serves calls of operations over any binding.
 type handler struct {
 	allocator *allocator.Allocator
+	publicURL PublicURL
 	timeout   time.Duration
 	waiting   chan struct{} // has an element for each call that waits for the store
 	log       *slog.Logger
@@ -152,7 +153,15 @@ func (h handler) run(c *gin.Context, op operation, input any) (any, error) {
 	defer func() { <-h.waiting }()
 	ctx, cancel := context.WithTimeout(c.Request.Context(), h.timeout)
 	defer cancel()
-	return op.run(ctx, h.allocator, input, caller{retryToken: retryToken(c.Request.Header)})
+	return op.run(ctx, h.allocator, input, h.callerOf(c.Request))
+}
+
+func (h handler) callerOf(r *http.Request) caller {
+	by := caller{retryToken: retryToken(r.Header), reached: h.publicURL}
+	if by.reached.url.Host == "" {
+		by.reached = reachedBy(r)
+	}
+	return by
 }
 
 // retryToken returns what names the call in each of its retries: what the AWS SDKs send, or what others may.

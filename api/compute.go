@@ -16,9 +16,11 @@ type compute struct {
 	ComputeStatus string
 	Location      string
 	CreationTime  timestamp
+
+	GameLiftServiceSdkEndpoint string `json:",omitzero"`
 }
 
-func computeShape(c allocator.Compute) compute {
+func (by caller) computeShape(c allocator.Compute) compute {
 	return compute{
 		FleetId:       string(c.FleetID),
 		FleetArn:      c.FleetARN,
@@ -29,16 +31,18 @@ func computeShape(c allocator.Compute) compute {
 		ComputeStatus: "ACTIVE",
 		Location:      c.Location,
 		CreationTime:  timestamp(c.CreationTime),
+
+		GameLiftServiceSdkEndpoint: by.reached.serverSDK(),
 	}
 }
 
 type computeOutput struct{ Compute compute }
 
-func computeResult(c *allocator.Compute, err error) (*computeOutput, error) {
+func (by caller) computeResult(c *allocator.Compute, err error) (*computeOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &computeOutput{computeShape(*c)}, nil
+	return &computeOutput{by.computeShape(*c)}, nil
 }
 
 type registerComputeInput struct {
@@ -50,8 +54,8 @@ type registerComputeInput struct {
 	Location        *string `validate:"omitnil,min=1,max=64,pattern=location"`
 }
 
-func registerCompute(ctx context.Context, a *allocator.Allocator, in *registerComputeInput, _ caller) (*computeOutput, error) {
-	return computeResult(a.RegisterCompute(ctx, allocator.RegisterComputeInput{
+func registerCompute(ctx context.Context, a *allocator.Allocator, in *registerComputeInput, by caller) (*computeOutput, error) {
+	return by.computeResult(a.RegisterCompute(ctx, allocator.RegisterComputeInput{
 		FleetID:         allocator.FleetID(*in.FleetId),
 		Name:            *in.ComputeName,
 		Location:        value(in.Location),
@@ -68,8 +72,8 @@ type computeInput struct {
 
 func (in *computeInput) fleet() allocator.FleetID { return allocator.FleetID(*in.FleetId) }
 
-func describeCompute(ctx context.Context, a *allocator.Allocator, in *computeInput, _ caller) (*computeOutput, error) {
-	return computeResult(a.DescribeCompute(ctx, in.fleet(), *in.ComputeName))
+func describeCompute(ctx context.Context, a *allocator.Allocator, in *computeInput, by caller) (*computeOutput, error) {
+	return by.computeResult(a.DescribeCompute(ctx, in.fleet(), *in.ComputeName))
 }
 
 func deregisterCompute(ctx context.Context, a *allocator.Allocator, in *computeInput, _ caller) (*nothing, error) {
@@ -114,7 +118,7 @@ type listComputeOutput struct {
 	NextToken   string `json:",omitzero"`
 }
 
-func listCompute(ctx context.Context, a *allocator.Allocator, in *listComputeInput, _ caller) (*listComputeOutput, error) {
+func listCompute(ctx context.Context, a *allocator.Allocator, in *listComputeInput, by caller) (*listComputeOutput, error) {
 	computes, next, err := a.ListCompute(ctx, allocator.FleetID(*in.FleetId), value(in.Location), value(in.Limit), value(in.NextToken))
 	if err != nil {
 		return nil, err
@@ -122,5 +126,5 @@ func listCompute(ctx context.Context, a *allocator.Allocator, in *listComputeInp
 	if in.ContainerGroupDefinitionName != nil || value(in.ComputeStatus) == "IMPAIRED" { // computes here are neither
 		return &listComputeOutput{ComputeList: []compute{}}, nil
 	}
-	return &listComputeOutput{shapes(computes, computeShape), next}, nil
+	return &listComputeOutput{shapes(computes, by.computeShape), next}, nil
 }

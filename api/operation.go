@@ -19,6 +19,8 @@ type operation struct {
 type caller struct {
 	// retryToken names the call in each of its retries. Empty: nothing does.
 	retryToken string
+	// reached is where the caller reaches the service.
+	reached PublicURL
 }
 
 // row makes a row of the table from a function on the operation's own shapes.

@@ -607,6 +607,8 @@ func TestFleetLocationAndComputeHaveEveryMemberThatHasAValue(t *testing.T) {
 			"ComputeStatus": "ACTIVE",
 			"Location":      "custom-attic",
 			"CreationTime":  s.store.Now(),
+
+			"GameLiftServiceSdkEndpoint": "ws://example.com/server-sdk",
 		}, "Compute"); diff != "" {
 			t.Errorf("Compute, -want +got:\n%s", diff)
 		}

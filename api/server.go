@@ -18,6 +18,8 @@ import (
 // Config says what a handler serves.
 type Config struct {
 	Allocator *allocator.Allocator
+	// PublicURL is what computes are told of where game servers connect. Default: the host that a request names, and TLS if it came so.
+	PublicURL PublicURL
 	// Ready fails while the service should get no requests. Default: while the store does not answer.
 	Ready func(context.Context) error
 	// Timeout is how long a call may take from the end of its request; what the store has not answered by then is given up.
@@ -42,6 +44,7 @@ func New(config Config) http.Handler {
 	}
 	h := handler{
 		allocator: config.Allocator,
+		publicURL: config.PublicURL,
 		timeout:   cmp.Or(config.Timeout, 2*time.Second),
 		waiting:   make(chan struct{}, cmp.Or(config.MaxWaiting, 1024)),
 		log:       config.Logger,

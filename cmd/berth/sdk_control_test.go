@@ -146,6 +146,9 @@ func govern(t *testing.T, client *gamelift.Client, server *process, timePasses b
 	}
 	same(t, "the computes", computes(), "box", "chest")
 	box := must[*gamelift.DescribeComputeOutput](t)(client.DescribeCompute(ctx, &gamelift.DescribeComputeInput{FleetId: fleet.FleetId, ComputeName: text("box")})).Compute
+	if endpoint := aws.ToString(box.GameLiftServiceSdkEndpoint); !strings.HasPrefix(endpoint, "ws://127.0.0.1:") || !strings.HasSuffix(endpoint, "/server-sdk") {
+		t.Errorf("game servers connect to %q", endpoint)
+	}
 	token := must[*gamelift.GetComputeAuthTokenOutput](t)(client.GetComputeAuthToken(ctx, &gamelift.GetComputeAuthTokenInput{FleetId: fleet.FleetId, ComputeName: box.ComputeArn}))
 	if aws.ToString(token.ComputeName) != "box" || len(aws.ToString(token.AuthToken)) < 32 || token.ExpirationTimestamp.Before(*box.CreationTime) {
 		t.Errorf("the token is %+v", token)

@@ -24,6 +24,7 @@ const shutdownTimeout = 30 * time.Second
 type serveCommand struct {
 	Addr                string        `default:"127.0.0.1:8080" help:"Where to listen."`
 	Insecure            bool          `help:"Listen on an address that others can reach, although nothing asks callers who they are."`
+	PublicURL           api.PublicURL `placeholder:"URL" help:"How clients reach the service where it is behind a proxy, such as https://games.example.com. Computes are told of it. Without it, whatever host a request names."`
 	Redis               string        `placeholder:"URL" help:"The store: redis:// or rediss:// for one node; redis-cluster://host:port?addr=host2:port2; redis-sentinel://host:port?master_name=name&addr=host2:port2. Without it, a store inside this process, which ends with it."`
 	ReservationTimeout  time.Duration `default:"60s" help:"How long a player session may stay RESERVED."`
 	Retention           time.Duration `default:"24h" help:"How long ended player sessions stay readable."`
@@ -125,6 +126,7 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	var draining atomic.Bool
 	server := newServer(api.New(api.Config{
 		Allocator: slots,
+		PublicURL: s.PublicURL,
 		Ready: func(ctx context.Context) error {
 			if draining.Load() {
 				return errors.New("shutting down")
