@@ -16,13 +16,18 @@ const (
 )
 
 // demo creates an ACTIVE game session with a few slots, and prints commands that reserve, accept and read them.
-func demo(ctx context.Context, out io.Writer, slots *allocator.Allocator, endpoint, region string) error {
+// Over TLS they do not verify the certificate, which need not be of the address.
+func demo(ctx context.Context, out io.Writer, slots *allocator.Allocator, addr string, tls bool, region string) error {
 	game, err := createDemo(ctx, slots)
 	if err != nil {
 		return fmt.Errorf("--demo: %w", err)
 	}
+	scheme := "http://"
+	if tls {
+		scheme = "https://"
+	}
 	return demoText.Execute(out, map[string]any{
-		"Endpoint": endpoint, "Region": region, "GameSession": game.ID, "Slots": game.MaximumPlayerSessionCount,
+		"Endpoint": scheme + addr, "TLS": tls, "Region": region, "GameSession": game.ID, "Slots": game.MaximumPlayerSessionCount,
 	})
 }
 
@@ -54,21 +59,21 @@ Berth is serving at {{.Endpoint}}, with a game session of {{.Slots}} slots. In a
 
 Reserve a slot with the aws CLI, or with curl:
 
-  aws gamelift create-player-session --endpoint-url {{.Endpoint}} --game-session-id $GAME --player-id alice
+  aws gamelift create-player-session --endpoint-url {{.Endpoint}}{{if .TLS}} --no-verify-ssl{{end}} --game-session-id $GAME --player-id alice
 
-  curl -s {{.Endpoint}} -H 'Content-Type: application/x-amz-json-1.1' -H 'X-Amz-Target: GameLift.CreatePlayerSession' \
+  curl -s{{if .TLS}}k{{end}} {{.Endpoint}} -H 'Content-Type: application/x-amz-json-1.1' -H 'X-Amz-Target: GameLift.CreatePlayerSession' \
     -d '{"GameSessionId":"'$GAME'","PlayerId":"bob"}'
 
 Accept it, as the game server does when the player connects. Put in a PlayerSessionId that you were given:
 
   export PLAYER_SESSION=psess-…
-  curl -s {{.Endpoint}} -H 'Content-Type: application/x-amz-json-1.1' -H 'X-Amz-Target: GameLift.AcceptPlayerSession' \
+  curl -s{{if .TLS}}k{{end}} {{.Endpoint}} -H 'Content-Type: application/x-amz-json-1.1' -H 'X-Amz-Target: GameLift.AcceptPlayerSession' \
     -d '{"GameSessionId":"'$GAME'","PlayerSessionId":"'$PLAYER_SESSION'"}'
 
 See who holds a slot, and how many are taken. What is not accepted in time is TIMEDOUT and its slot free again:
 
-  aws gamelift describe-player-sessions --endpoint-url {{.Endpoint}} --game-session-id $GAME
-  aws gamelift describe-game-sessions --endpoint-url {{.Endpoint}} --game-session-id $GAME
+  aws gamelift describe-player-sessions --endpoint-url {{.Endpoint}}{{if .TLS}} --no-verify-ssl{{end}} --game-session-id $GAME
+  aws gamelift describe-game-sessions --endpoint-url {{.Endpoint}}{{if .TLS}} --no-verify-ssl{{end}} --game-session-id $GAME
 
 Stop with Ctrl-C.
 `))

@@ -50,6 +50,7 @@ func TestDemoPrintsCurlCommandsThatWorkAsPasted(t *testing.T) {
 	}
 	for name, flags := range map[string][]string{
 		"embedded": {"--demo"},
+		"tls":      {"--demo", "--tls-self-signed"},
 		"redis":    {"--demo", "--redis", allocatortest.RedisRealTime(t).URL()},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -79,17 +80,21 @@ func TestDemoPrintsAWSCommandsThatWorkAsPasted(t *testing.T) {
 			allocatortest.Missing(t, "the aws CLI is not in the PATH: install the package awscli (Debian, Ubuntu)")
 		}
 	}
-	p := serve(t, "--demo")
-	wrote := paste(t, strings.ReplaceAll(p.stdout.String(), "  aws ", "  "+cli+" "), cli, "")
-	if len(wrote) != 3 {
-		t.Fatalf("the demo prints %d aws commands, want 3", len(wrote))
-	}
-	player := firstMatch(t, `"PlayerSessionId": "(psess-[^"]+)"`, wrote[0])
-	if !strings.Contains(wrote[1], player) || !strings.Contains(wrote[1], `"Status": "RESERVED"`) {
-		t.Errorf("describe-player-sessions wrote %s, want the RESERVED player session %s", wrote[1], player)
-	}
-	if !strings.Contains(wrote[2], `"CurrentPlayerSessionCount": 1`) {
-		t.Errorf("describe-game-sessions wrote %s, want one slot taken", wrote[2])
+	for name, flags := range map[string][]string{"plain": {"--demo"}, "tls": {"--demo", "--tls-self-signed"}} {
+		t.Run(name, func(t *testing.T) {
+			p := serve(t, flags...)
+			wrote := paste(t, strings.ReplaceAll(p.stdout.String(), "  aws ", "  "+cli+" "), cli, "")
+			if len(wrote) != 3 {
+				t.Fatalf("the demo prints %d aws commands, want 3", len(wrote))
+			}
+			player := firstMatch(t, `"PlayerSessionId": "(psess-[^"]+)"`, wrote[0])
+			if !strings.Contains(wrote[1], player) || !strings.Contains(wrote[1], `"Status": "RESERVED"`) {
+				t.Errorf("describe-player-sessions wrote %s, want the RESERVED player session %s", wrote[1], player)
+			}
+			if !strings.Contains(wrote[2], `"CurrentPlayerSessionCount": 1`) {
+				t.Errorf("describe-game-sessions wrote %s, want one slot taken", wrote[2])
+			}
+		})
 	}
 }
 

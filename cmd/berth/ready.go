@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 type readyCommand struct {
 	Addr    string        `default:"127.0.0.1:8080" help:"Where the service listens."`
+	TLS     bool          `help:"Ask a service that serves TLS. Its certificate is not verified: it is one's own service, mostly at an address that is not in it."`
 	Timeout time.Duration `default:"2s" help:"How long to wait for its answer."`
 }
 
@@ -23,11 +25,17 @@ func (r *readyCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--addr is %q; it must be host:port", r.Addr)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	scheme := "http://"
+	if r.TLS {
+		scheme = "https://"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+addr+"/readyz", nil)
 	if err != nil {
 		return err
 	}
-	direct := &http.Client{Transport: &http.Transport{}} // a proxy that the environment names is not asked
+	direct := &http.Client{Transport: &http.Transport{ // a proxy that the environment names is not asked
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
 	response, err := direct.Do(request)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,9 @@ const shutdownTimeout = 30 * time.Second
 type serveCommand struct {
 	Addr                string        `default:"127.0.0.1:8080" help:"Where to listen."`
 	Insecure            bool          `help:"Listen on an address that others can reach, although nothing asks callers who they are."`
+	TLSCert             string        `placeholder:"FILE" help:"Serve TLS, with the certificate in this PEM file, followed by its chain. Files that are replaced are read again."`
+	TLSKey              string        `placeholder:"FILE" help:"The key of --tls-cert, as PEM."`
+	TLSSelfSigned       bool          `help:"Serve TLS, with a certificate made at start, for clients that do not verify it or trust the fingerprint in the log."`
 	PublicURL           api.PublicURL `placeholder:"URL" help:"How clients reach the service where it is behind a proxy, such as https://games.example.com. Computes are told of it. Without it, whatever host a request names."`
 	Redis               string        `placeholder:"URL" help:"The store: redis:// or rediss:// for one node; redis-cluster://host:port?addr=host2:port2; redis-sentinel://host:port?master_name=name&addr=host2:port2. Without it, a store inside this process, which ends with it."`
 	ReservationTimeout  time.Duration `default:"60s" help:"How long a player session may stay RESERVED."`
@@ -65,6 +69,10 @@ func (s *serveCommand) Validate() error {
 		return fmt.Errorf("--max-waiting is %d; it must be positive", s.MaxWaiting)
 	case s.Region == "":
 		return errors.New("--region is empty")
+	case (s.TLSCert == "") != (s.TLSKey == ""):
+		return errors.New("--tls-cert and --tls-key need each other; set both or neither")
+	case s.TLSSelfSigned && s.TLSCert != "":
+		return errors.New("--tls-self-signed and --tls-cert are both given; there can be one certificate")
 	case s.DrainDelay < 0:
 		return fmt.Errorf("--drain-delay is %v; it must not be negative", s.DrainDelay)
 	}
@@ -87,6 +95,10 @@ func isLoopback(host string) bool {
 func (s *serveCommand) Run(ctx context.Context) (err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel}))
 	redis.SetLogger(redisLog{log})
+	security, err := s.security(log)
+	if err != nil {
+		return err
+	}
 	client, closeStore, err := s.openStore(log)
 	if err != nil {
 		return err
@@ -116,6 +128,9 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if security != nil {
+		listener = tls.NewListener(listener, security)
+	}
 
 	clockwork, stopClockwork := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
@@ -139,13 +154,13 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	}), log)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	log.Info("serving", "addr", listener.Addr().String(), "version", version())
+	log.Info("serving", "addr", listener.Addr().String(), "tls", security != nil, "version", version())
 	if s.Demo {
 		addr, err := dialable(listener.Addr().String())
 		if err != nil {
 			return errors.Join(err, server.Close())
 		}
-		if err := demo(ctx, os.Stdout, slots, "http://"+addr, s.Region); err != nil && ctx.Err() == nil {
+		if err := demo(ctx, os.Stdout, slots, addr, security != nil, s.Region); err != nil && ctx.Err() == nil {
 			return errors.Join(err, server.Close())
 		}
 	}
