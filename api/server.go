@@ -20,6 +20,8 @@ type Config struct {
 	Allocator *allocator.Allocator
 	// PublicURL is what computes are told of where game servers connect. Default: the host that a request names, and TLS if it came so.
 	PublicURL PublicURL
+	// AccessKeys are those with which game servers may sign their connection: secrets by access key id.
+	AccessKeys map[string]string
 	// Ready fails while the service should get no requests. Default: while the store does not answer.
 	Ready func(context.Context) error
 	// Timeout is how long a call may take from the end of its request; what the store has not answered by then is given up.

@@ -29,6 +29,7 @@ type serveCommand struct {
 	TLSKey              string        `placeholder:"FILE" help:"The key of --tls-cert, as PEM."`
 	TLSSelfSigned       bool          `help:"Serve TLS, with a certificate made at start, for clients that do not verify it or trust the fingerprint in the log."`
 	PublicURL           api.PublicURL `placeholder:"URL" help:"How clients reach the service where it is behind a proxy, such as https://games.example.com. Computes are told of it. Without it, whatever host a request names."`
+	AccessKey           []string      `placeholder:"ID:SECRET" help:"An access key with which game servers may sign their connection, instead of using an auth token. Several are separated by commas, or given one by one."`
 	Redis               string        `placeholder:"URL" help:"The store: redis:// or rediss:// for one node; redis-cluster://host:port?addr=host2:port2; redis-sentinel://host:port?master_name=name&addr=host2:port2. Without it, a store inside this process, which ends with it."`
 	ReservationTimeout  time.Duration `default:"60s" help:"How long a player session may stay RESERVED."`
 	Retention           time.Duration `default:"24h" help:"How long ended player sessions stay readable."`
@@ -76,6 +77,9 @@ func (s *serveCommand) Validate() error {
 	case s.DrainDelay < 0:
 		return fmt.Errorf("--drain-delay is %v; it must not be negative", s.DrainDelay)
 	}
+	if _, err := s.accessKeys(); err != nil {
+		return err
+	}
 	host, _, err := net.SplitHostPort(s.Addr)
 	if err != nil {
 		return fmt.Errorf("--addr is %q; it must be host:port", s.Addr)
@@ -96,6 +100,10 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel}))
 	redis.SetLogger(redisLog{log})
 	security, err := s.security(log)
+	if err != nil {
+		return err
+	}
+	accessKeys, err := s.accessKeys()
 	if err != nil {
 		return err
 	}
@@ -140,8 +148,9 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 
 	var draining atomic.Bool
 	server := newServer(api.New(api.Config{
-		Allocator: slots,
-		PublicURL: s.PublicURL,
+		Allocator:  slots,
+		PublicURL:  s.PublicURL,
+		AccessKeys: accessKeys,
 		Ready: func(ctx context.Context) error {
 			if draining.Load() {
 				return errors.New("shutting down")
