@@ -1,0 +1,58 @@
+package gameserver_test
+
+import (
+	"context"
+	"errors"
+	"log"
+	"time"
+
+	"github.com/berthgg/berth/api/gameserver"
+)
+
+// A game server that hosts one game session after the other until it is told to end.
+func Example() {
+	serve := func(ctx context.Context) error {
+		ending := make(chan struct{}, 1)
+		process, err := gameserver.Connect(ctx, gameserver.Config{
+			URL:         "ws://127.0.0.1:8080/server-sdk", // RegisterCompute's GameLiftServiceSdkEndpoint
+			FleetID:     "fleet-1",
+			ComputeName: "host-1",
+			AuthToken:   "of GetComputeAuthToken",
+			OnStartGameSession: func(ctx context.Context, process *gameserver.Process, session gameserver.GameSession) {
+				log.Printf("hosting %s for %d players", session.Name, session.MaximumPlayerSessionCount)
+				if err := process.ActivateGameSession(ctx, session.GameSessionID); err != nil {
+					log.Print(err)
+				}
+			},
+			OnProcessTerminate: func(context.Context, *gameserver.Process, time.Time) {
+				select {
+				case ending <- struct{}{}:
+				default: // told before
+				}
+			},
+		})
+		if err != nil {
+			return err
+		}
+		defer process.Close()
+		if err := process.ProcessReady(ctx, 7777, nil); err != nil {
+			return err
+		}
+		<-ending
+		return process.ProcessEnding(ctx)
+	}
+	_ = serve
+}
+
+// A player connects with the player session id that it was given, and is let in or sent away.
+func ExampleProcess_AcceptPlayerSession() {
+	admit := func(ctx context.Context, process *gameserver.Process, gameSessionID, playerSessionID string) (bool, error) {
+		err := process.AcceptPlayerSession(ctx, gameSessionID, playerSessionID)
+		if refusal, ok := errors.AsType[*gameserver.Error](err); ok {
+			log.Printf("a player was sent away: %s", refusal.Message)
+			return false, nil
+		}
+		return err == nil, err
+	}
+	_ = admit
+}
