@@ -32,6 +32,9 @@ type Config struct {
 	Quotas Quotas
 	// AutoActivate makes the new game sessions of fleets without server processes ACTIVE at once, on a registered compute.
 	AutoActivate bool
+	// ActivationTimeout is how long a server process may take to activate the game session that it was given. Whole milliseconds;
+	// default 10 min.
+	ActivationTimeout time.Duration
 	// WaitReplicas is how many replicas must have a change before it is acknowledged. Default 0.
 	WaitReplicas int
 	// WaitTimeout is how long to wait for them. Whole milliseconds; default 1 s.
@@ -63,7 +66,7 @@ func quotaReached(quota int, what, flag string) error {
 }
 
 // The data format of the store. A store of another format is refused.
-const storeFormat = "2"
+const storeFormat = "3"
 
 // secretSize is how many bytes the secret of a store has.
 const secretSize = 32
@@ -81,6 +84,7 @@ type Allocator struct {
 	maxPlayerSessions  int
 	quotas             Quotas
 	autoActivate       bool
+	activationTimeout  time.Duration
 	sweepOnly          bool
 	sweepInterval      time.Duration
 	log                *slog.Logger
@@ -93,6 +97,7 @@ type Allocator struct {
 	pipelines   *pipelines
 	snapshots   *snapshots
 	replication *replication
+	connections *connections
 }
 
 // knownGames is how many game sessions an Allocator remembers facts of, at some 600 bytes each.
@@ -121,6 +126,7 @@ func newAllocator(config Config) (*Allocator, error) {
 		maxPlayerSessions:  cmp.Or(config.MaxPlayerSessions, 200),
 		quotas:             config.Quotas.orDefault(),
 		autoActivate:       config.AutoActivate,
+		activationTimeout:  cmp.Or(config.ActivationTimeout, 10*time.Minute),
 		sweepOnly:          config.SweepOnly,
 		sweepInterval:      cmp.Or(config.SweepInterval, time.Second),
 		log:                cmp.Or(config.Logger, slog.Default()),
@@ -128,6 +134,7 @@ func newAllocator(config Config) (*Allocator, error) {
 	}
 	a.facts, _ = lru.New[ref, gameFacts](knownGames) // fails for a size below 1 only
 	a.snapshots = newSnapshots(a.readActive)
+	a.connections = newConnections()
 	a.replication = newReplication(a.redis, config.WaitReplicas, cmp.Or(config.WaitTimeout, time.Second))
 	switch a.redis.(type) {
 	case *redis.Client, *redis.ClusterClient:
@@ -137,6 +144,8 @@ func newAllocator(config Config) (*Allocator, error) {
 	switch {
 	case a.reservationTimeout < time.Millisecond || a.reservationTimeout%time.Millisecond != 0:
 		return nil, failure(ErrInvalidRequest, "the reservation timeout is %v; it must be a positive number of milliseconds", a.reservationTimeout)
+	case a.activationTimeout < time.Millisecond || a.activationTimeout%time.Millisecond != 0:
+		return nil, failure(ErrInvalidRequest, "the activation timeout is %v; it must be a positive number of milliseconds", a.activationTimeout)
 	case !regionPattern.MatchString(a.region):
 		return nil, failure(ErrInvalidRequest, "the region is %q; it must be lower-case letters, digits and hyphens", a.region)
 	case a.retention < 0:

@@ -256,10 +256,15 @@ var keyKinds = map[string]keyKind{
 	"ttl":                {byRef, "string", (*checker).checkTTL},
 	"player":             {byName, "zset", membersOf("ps:", "player")},
 	"fleet":              {byName, "zset", membersOf("gs:", "fleet")},
-	"active":             {byName, "zset", membersOf("gs:", "fleet")},
+	"live":               {byName, "zset", membersOf("gs:", "fleet")},
 	"deadlines":          {unnamed, "zset", membersOf("gs:", "")},
 	"ended":              {unnamed, "zset", membersOf("ps:", "")},
 	"ended_games":        {unnamed, "zset", membersOf("gs:", "")},
+	"process":            {byRef, "hash", (*checker).checkServerProcess},
+	"processes":          {byName, "zset", membersOf("process:", "fleet")},
+	"idle":               {byName, "zset", (*checker).checkIdle},
+	"reviews":            {unnamed, "zset", membersOf("process:", "")},
+	"answer":             {byRefAnd, "string", (*checker).checkExpiry},
 	"placement":          {byRef, "hash", (*checker).checkPlacement},
 	"pending_placements": {unnamed, "zset", membersOf("placement:", "")},
 	"ended_placements":   {unnamed, "zset", membersOf("placement:", "")},
@@ -460,7 +465,7 @@ func (c *checker) checkGameSession(ctx context.Context, k storedKey) error {
 			}
 		}
 		all, ok, err := c.ask(ctx, checkGameSessionScript, []string{
-			gameSessionKey(game), playerSessionsKey(game), fleetGameSessionsKey(k.partition, fleet), activeGameSessionsKey(k.partition, fleet),
+			gameSessionKey(game), playerSessionsKey(game), fleetGameSessionsKey(k.partition, fleet), liveGameSessionsKey(k.partition, fleet),
 			deadlinesKey(k.partition), endedGamesKey(k.partition),
 		}, game.text, string(fleet), gone, settling.Milliseconds())
 		if err != nil {
@@ -501,6 +506,37 @@ func (c *checker) checkPlacement(ctx context.Context, k storedKey) error {
 	}
 	_, err = c.judge(ctx, checkGameSessionPlacementScript, placementKeys(placement), placement.text)
 	return err
+}
+
+func (c *checker) checkServerProcess(ctx context.Context, k storedKey) error {
+	for again := false; ; again = true {
+		of, err := c.read(ctx, k.text, "fleet", "compute", "id", "location")
+		if err != nil {
+			return err
+		}
+		id := ServerProcessID{FleetID(of.text(0)), of.text(1), of.text(2)}
+		if id.ref() != k.ref() {
+			if gone, err := c.isGone(ctx, k.text); gone || err != nil {
+				return err
+			}
+			if !again { // it may have ended and registered again
+				continue
+			}
+			c.found(Finding{Kind: FindingDamagedRecord, Keys: []string{k.text}, Problem: "the server process lacks its fleet, compute or id, or has those of another one"})
+			return nil
+		}
+		p := id.process(of.text(3))
+		ok, err := c.judge(ctx, checkServerProcessScript, p.keys(4), p.text, p.location, serverProcessLife.Milliseconds())
+		if err != nil || ok {
+			return err
+		}
+	}
+}
+
+// checkIdle judges the list of idle server processes of a fleet at a location.
+func (c *checker) checkIdle(ctx context.Context, k storedKey) error {
+	_, location, _ := strings.Cut(k.name, ":")
+	return c.members(ctx, k.text, func(member string) string { return k.prefix() + "process:" + member }, "location", location)
 }
 
 // membersOf judges the members of an index of a partition: they name records under a prefix, which have the name of the index in a

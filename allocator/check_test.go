@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,7 +27,8 @@ type harbour struct {
 	outlived                              *allocator.PlayerSession // of the one that is TERMINATED
 	fulfilled, stopped, pending           *allocator.Placement
 	alias                                 *allocator.Alias
-	limited                               allocator.FleetID // limits what creators create
+	limited                               allocator.FleetID // limits what creators create, and has server processes
+	idle, busy                            *gameServer
 }
 
 func newHarbour(t testing.TB, store *allocatortest.Store) harbour {
@@ -80,6 +82,14 @@ func newHarbour(t testing.TB, store *allocatortest.Store) harbour {
 	must(err)
 	_, err = h.PlacePlayerSessions(ctx, allocator.PlacePlayerSessionsInput{FleetID: h.limited, PlayerIDs: []string{"here"}, RetryToken: "token"})
 	must(err)
+	hosted := h.scene
+	hosted.fleet = h.limited
+	h.busy = hosted.start("busy")
+	game, err := h.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: h.limited, MaximumPlayerSessionCount: 1, CreatorID: "creator"})
+	must(err)
+	h.busy.starts(game.ID)
+	must(h.busy.Once(ctx, "request", true, func(context.Context) error { return nil }))
+	h.idle = hosted.start("idle")
 	must(store.Client().Set(ctx, gameKey("seal", h.game)+":digest", 1, retention).Err()) // as a refused call leaves it
 	return h
 }
@@ -88,6 +98,17 @@ func newHarbour(t testing.TB, store *allocatortest.Store) harbour {
 func gameKey(kind string, id allocator.GameSessionID) string {
 	_, fleetAndName, _ := strings.Cut(string(id), "gamesession/")
 	return keyOf(kind, fleetAndName)
+}
+
+// processKey is the record of a server process.
+func processKey(id allocator.ServerProcessID) string {
+	var name []byte
+	for _, part := range []string{string(id.FleetID), id.ComputeName, id.ProcessID} {
+		name = append(binary.BigEndian.AppendUint32(name, uint32(len(part))), part...)
+	}
+	digest := sha256.Sum256(name)
+	digest[0] = sha256.Sum256([]byte(id.FleetID))[0] // the partition is the fleet's
+	return fmt.Sprintf("berth:{%d}:process:%s", digest[0], base64.RawURLEncoding.EncodeToString(digest[:16]))
 }
 
 // placementKey is the record of a placement.
@@ -146,7 +167,7 @@ func TestCheckFindsNothingInAHealthyStore(t *testing.T) {
 		}
 		all("in use")
 		found, checked := h.findings(false)
-		want := allocator.Checked{Keys: int(size(t, store)), GameSessions: 4, PlayerSessions: 7, Placements: 3, Findings: len(found)}
+		want := allocator.Checked{Keys: int(size(t, store)), GameSessions: 5, PlayerSessions: 7, Placements: 3, Findings: len(found)}
 		if checked != want {
 			t.Errorf("it checked %+v, want %+v", checked, want)
 		}
@@ -210,6 +231,13 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 	limited := func(rest string) func(harbour) string {
 		return func(h harbour) string { return control + "fleet:" + string(h.limited) + rest }
 	}
+	process := func(name string) func(harbour) string {
+		return func(h harbour) string {
+			return processKey(map[string]*gameServer{"idle": h.idle, "busy": h.busy}[name].ID)
+		}
+	}
+	ofFleet := func(kind string, h harbour) string { return sibling(process("idle")(h), kind+":"+string(h.limited)) }
+	idleOnes := func(h harbour) string { return ofFleet("idle", h) + ":custom-cellar" }
 	exactly := func(key string) func(harbour) string { return func(harbour) string { return key } }
 	alias := func(h harbour) string { return control + "alias:" + string(h.alias.ID) }
 	const nobody = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -291,7 +319,7 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 				partition := sibling(gameKey("gs", h.game), "")
 				return []string{
 					"orphan " + active(h), "orphan " + completed(h), "orphan " + reserved(h), "orphan " + timedOut(h),
-					"stray-entry " + partition + "active:" + string(h.fleet), "stray-entry " + partition + "deadlines", "stray-entry " + partition + "fleet:" + string(h.fleet),
+					"stray-entry " + partition + "deadlines", "stray-entry " + partition + "fleet:" + string(h.fleet), "stray-entry " + partition + "live:" + string(h.fleet),
 				}
 			},
 			wreck: func(h harbour, do func(...any)) { do("DEL", game("gs")(h)) }},
@@ -304,24 +332,24 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 			}},
 		{name: "a game session that nobody finds room in",
 			want: func(h harbour) []string {
-				return []string{"index " + sibling(gameKey("gs", h.game), "active:"+string(h.fleet))}
+				return []string{"index " + sibling(gameKey("gs", h.game), "live:"+string(h.fleet))}
 			},
 			wreck: func(h harbour, do func(...any)) {
-				do("ZREM", sibling(gameKey("gs", h.game), "active:"+string(h.fleet)), refIn(game("gs")(h)))
+				do("ZREM", sibling(gameKey("gs", h.game), "live:"+string(h.fleet)), refIn(game("gs")(h)))
 			}},
 		{name: "a game session that is TERMINATED and found",
 			want: func(h harbour) []string {
-				return []string{"index " + sibling(gameKey("gs", h.over), "active:"+string(h.fleet))}
+				return []string{"index " + sibling(gameKey("gs", h.over), "live:"+string(h.fleet))}
 			},
 			wreck: func(h harbour, do func(...any)) {
-				do("ZADD", sibling(gameKey("gs", h.over), "active:"+string(h.fleet)), 5, refIn(over("gs")(h)))
+				do("ZADD", sibling(gameKey("gs", h.over), "live:"+string(h.fleet)), 5, refIn(over("gs")(h)))
 			}},
 		{name: "a game session in two fleets",
 			want: func(h harbour) []string {
-				return []string{"stray-entry " + sibling(gameKey("gs", h.game), "active:"+string(h.limited))}
+				return []string{"stray-entry " + sibling(gameKey("gs", h.game), "live:"+string(h.limited))}
 			},
 			wreck: func(h harbour, do func(...any)) {
-				do("ZADD", sibling(gameKey("gs", h.game), "active:"+string(h.limited)), 5, refIn(game("gs")(h)))
+				do("ZADD", sibling(gameKey("gs", h.game), "live:"+string(h.limited)), 5, refIn(game("gs")(h)))
 			}},
 		{name: "a game session that nobody purges", want: one("ended", near(over("gs"), "ended_games")),
 			wreck: func(h harbour, do func(...any)) {
@@ -350,7 +378,6 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 		{name: "a termination that nobody finishes", want: one("deadline", near(game("gs"), "deadlines")),
 			wreck: func(h harbour, do func(...any)) {
 				do("HSET", game("gs")(h), "status", "TERMINATING")
-				do("ZREM", sibling(game("gs")(h), "active:"+string(h.fleet)), refIn(game("gs")(h)))
 				do("ZREM", sibling(game("gs")(h), "deadlines"), refIn(game("gs")(h)))
 			}},
 		{name: "a game session that has ended with a player in it", want: one("unended", outlived),
@@ -409,6 +436,34 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 			wreck: func(h harbour, do func(...any)) { do("PERSIST", h.keys("place")[0]) }},
 		{name: "a seal that does not expire", want: func(h harbour) []string { return []string{"expiry " + gameKey("seal", h.game) + ":digest"} },
 			wreck: func(h harbour, do func(...any)) { do("PERSIST", gameKey("seal", h.game)+":digest") }},
+
+		// Server processes.
+		{name: "a server process that its fleet does not list", want: one("index", func(h harbour) string { return ofFleet("processes", h) }),
+			wreck: func(h harbour, do func(...any)) { do("ZREM", ofFleet("processes", h), refIn(process("idle")(h))) }},
+		{name: "a server process that is listed and not there", want: one("stray-entry", func(h harbour) string { return ofFleet("processes", h) }),
+			wreck: func(h harbour, do func(...any)) { do("ZADD", ofFleet("processes", h), 5, nobody) }},
+		{name: "a server process that is idle and not listed", want: one("index", idleOnes),
+			wreck: func(h harbour, do func(...any)) { do("DEL", idleOnes(h)) }},
+		{name: "a server process that is busy and listed as idle", want: one("index", idleOnes),
+			wreck: func(h harbour, do func(...any)) { do("ZADD", idleOnes(h), 5, refIn(process("busy")(h))) }},
+		{name: "a server process that is listed elsewhere", want: one("stray-entry", func(h harbour) string { return ofFleet("idle", h) + ":custom-attic" }),
+			wreck: func(h harbour, do func(...any)) {
+				do("ZADD", ofFleet("idle", h)+":custom-attic", 5, refIn(process("idle")(h)))
+			}},
+		{name: "a server process that nobody reviews", want: one("deadline", near(process("busy"), "reviews")),
+			wreck: func(h harbour, do func(...any)) {
+				do("ZREM", sibling(process("busy")(h), "reviews"), refIn(process("busy")(h)))
+			}},
+		{name: "a server process that is reviewed too late", want: one("deadline", near(process("busy"), "reviews")),
+			wreck: func(h harbour, do func(...any)) {
+				do("ZADD", sibling(process("busy")(h), "reviews"), 1<<50, refIn(process("busy")(h)))
+			}},
+		{name: "a server process with the id of another", left: true, want: one("damaged-record", process("idle")),
+			wreck: func(h harbour, do func(...any)) { do("HSET", process("idle")(h), "id", "other") }},
+		{name: "a server process without a healthy report", left: true, want: one("damaged-record", process("busy")),
+			wreck: func(h harbour, do func(...any)) { do("HDEL", process("busy")(h), "healthy_at") }},
+		{name: "an answer that does not expire", want: func(h harbour) []string { return []string{"expiry " + h.keys("answer")[0]} },
+			wreck: func(h harbour, do func(...any)) { do("PERSIST", h.keys("answer")[0]) }},
 
 		// The control plane.
 		{name: "a fleet that is not listed", want: one("index", exactly(control+"fleets")),

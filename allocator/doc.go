@@ -61,7 +61,7 @@
 //	berth:{p}:ttl:<ref>            string      expires at the deadline of the reservation
 //	berth:{p}:player:<id>          sorted set  a player's player sessions in the partition → creation
 //	berth:{p}:fleet:<id>           sorted set  a fleet's game sessions in the partition → creation
-//	berth:{p}:active:<id>          sorted set  those of them that are ACTIVE → creation
+//	berth:{p}:live:<id>            sorted set  those of them that have not ended → creation
 //	berth:{p}:deadlines            sorted set  game session → earliest deadline of its reservations
 //	berth:{p}:ended                sorted set  player session → end, until the retention is over
 //	berth:{p}:ended_games          sorted set  game session → end, until the retention is over
@@ -70,6 +70,11 @@
 //	berth:{p}:ended_placements     sorted set  placement → end, until the retention is over
 //	berth:{p}:place:<digest>       string      where a PlacePlayerSessions call tries to reserve; expires with the retention
 //	berth:{p}:seal:<ref>:<digest>  string      that the game session has refused this call for good; expires likewise
+//	berth:{p}:process:<ref>        hash        server process
+//	berth:{p}:processes:<id>       sorted set  a fleet's server processes → registration
+//	berth:{p}:idle:<id>:<location> sorted set  those of them at a location that may be given a game session → since when
+//	berth:{p}:reviews              sorted set  server process → when it is to be reviewed next
+//	berth:{p}:answer:<ref>:<digest>  string    how a request of a server process was answered; expires after a while
 //	berth:{p}:mark                 string      written before a wait for replicas; expires at once
 //	berth:{control}:…                          the control plane, the instances, and what the store keeps for good
 //

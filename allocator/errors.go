@@ -21,6 +21,7 @@ func (k Kind) Error() string { return string(k) }
 // change of which nobody knows whether it happened is never "unavailable".
 const (
 	ErrInvalidRequest              Kind = "invalid request"
+	ErrUnauthorized                Kind = "unauthorized"
 	ErrNotFound                    Kind = "not found"
 	ErrConflict                    Kind = "conflict"
 	ErrIdempotentParameterMismatch Kind = "idempotent parameter mismatch"

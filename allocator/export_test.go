@@ -53,3 +53,6 @@ func (a *Allocator) Owned() (owned []int) {
 
 // HeartbeatLife is how long a heartbeat counts.
 const HeartbeatLife = heartbeatLife
+
+// Settle waits until the process has been told what there was to tell it.
+func (c *ServerProcessConnection) Settle() { c.courier.Wait() }

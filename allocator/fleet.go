@@ -292,7 +292,7 @@ func (a *Allocator) ListFleets(ctx context.Context, limit int, token string) ([]
 	return ids, next, err
 }
 
-// DeleteFleet deletes a fleet, its computes and its tags, once all its game sessions have ended. Those stay readable by their
+// DeleteFleet deletes a fleet, its computes and its tags, once all its game sessions have ended, and tells its server processes to end. Those stay readable by their
 // ids until the retention is over. It asks each of the store's partitions, in one round trip a shard.
 //
 // It fails with ErrNotFound, or with ErrInvalidFleetStatus while the fleet has game sessions that have not ended, or when another
@@ -308,7 +308,7 @@ func (a *Allocator) DeleteFleet(ctx context.Context, idOrARN FleetID) error {
 	if reply.text(0) != "OK" {
 		return fleetRefusal(closeFleetScript, fleet, reply)
 	}
-	live, err := a.countActive(ctx, fleet)
+	live, err := a.countLive(ctx, fleet)
 	if err == nil && live > 0 {
 		err = failure(ErrInvalidFleetStatus, "fleet %s has %d game sessions that have not ended; end them first, with TerminateGameSession", fleet, live)
 	}
@@ -324,6 +324,9 @@ func (a *Allocator) DeleteFleet(ctx context.Context, idOrARN FleetID) error {
 		}
 		return err
 	}
+	if err := a.endFleetProcesses(ctx, fleet); err != nil {
+		return err
+	}
 	for {
 		done, err := a.deleteClosedFleet(ctx, fleet, closing)
 		if err != nil || done {
@@ -335,12 +338,12 @@ func (a *Allocator) DeleteFleet(ctx context.Context, idOrARN FleetID) error {
 // reopenTimeout is how long making a fleet ACTIVE again may take.
 const reopenTimeout = 5 * time.Second
 
-// countActive counts the game sessions of a fleet that have not ended.
-func (a *Allocator) countActive(ctx context.Context, fleet FleetID) (int64, error) {
+// countLive counts the game sessions of a fleet that have not ended.
+func (a *Allocator) countLive(ctx context.Context, fleet FleetID) (int64, error) {
 	counts := make([]*redis.IntCmd, Partitions)
 	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for p := range counts {
-			counts[p] = pipe.ZCard(ctx, activeGameSessionsKey(partition(p), fleet))
+			counts[p] = pipe.ZCard(ctx, liveGameSessionsKey(partition(p), fleet))
 		}
 	})
 	if err != nil {

@@ -100,7 +100,9 @@ type CreateGameSessionInput struct {
 	RetryToken       string // as in CreatePlayerSessionInput; of use when neither id nor token is given
 }
 
-// CreateGameSession creates a game session on a compute of the fleet. With a GameSessionID or IdempotencyToken that is
+// CreateGameSession creates a game session on an idle server process of the fleet. It is ACTIVATING until the process activates it, and
+// in ERROR if that takes longer than the activation timeout. Where auto-activation is on and the fleet has no server processes at all, the
+// game session is ACTIVE at once on one of the fleet's computes. With a GameSessionID or IdempotencyToken that is
 // there already, made with the same parameters, it answers with that game session as it is now.
 //
 // It fails with ErrInvalidRequest, ErrNotFound (the fleet or alias), ErrTerminalRoutingStrategy, ErrInvalidFleetStatus,
@@ -132,27 +134,38 @@ func (a *Allocator) createGameSession(ctx context.Context, in CreateGameSessionI
 	}
 	game, parameters := gameSessionRefOf(fleet, id), a.parameters(fleet, in)
 	host, err := a.chooseHost(ctx, fleet, in.Location)
-	if err == nil && keptFor == "" && host.limit.GameSessionsPerCreator > 0 && host.limit.PeriodMinutes > 0 {
-		known, failed := a.knownParameters(ctx, game)
-		switch {
-		case failed != nil:
-			return nil, failed
-		case known == "": // a game session that is there already is not counted again
-			err = a.limitCreator(ctx, fleet, game, in.CreatorID, host.limit)
-		}
-	}
 	if err != nil {
 		return a.createdBefore(ctx, game, parameters, err)
+	}
+	limited := keptFor == "" && host.limit.GameSessionsPerCreator > 0 && host.limit.PeriodMinutes > 0
+	if limited || host.hasProcesses { // a game session that is there already is not counted again, and has its process
+		known, err := a.knownParameters(ctx, game)
+		if err != nil {
+			return nil, err
+		}
+		if known != "" {
+			return a.createdBefore(ctx, game, parameters, a.parametersDiffer(fleet, id))
+		}
+	}
+	if host.hasProcesses {
+		if err := a.claimHost(ctx, &host, fleet, game, id); err != nil {
+			return a.createdBefore(ctx, game, parameters, err)
+		}
+	}
+	if limited {
+		if err := a.limitCreator(ctx, fleet, game, in.CreatorID, host.limit); err != nil {
+			a.releaseHost(ctx, host, game)
+			return a.createdBefore(ctx, game, parameters, err)
+		}
 	}
 	policy := AcceptAll
 	if keptFor != "" {
 		policy = DenyAll
 	}
-	args := append([]any{game.text, parameters}, pairs(
+	args := append([]any{game.text, parameters, host.activation.Milliseconds()}, pairs(
 		"fleet", string(fleet),
 		"id", id,
 		"name", in.Name,
-		"status", string(GameSessionActive),
 		"policy", string(policy),
 		"kept_for", keptFor,
 		"max", strconv.Itoa(in.MaximumPlayerSessionCount),
@@ -163,11 +176,12 @@ func (a *Allocator) createGameSession(ctx context.Context, in CreateGameSessionI
 		"compute", host.compute,
 		"ip", host.ip,
 		"dns", host.dns,
-		"port", strconv.Itoa(portOf(game)),
+		"port", cmp.Or(host.port, strconv.Itoa(portOf(game))),
+		"process", host.process.text,
 	)...)
 	args = append(args, properties(in.GameProperties)...)
 	reply, err := a.run(ctx, createGameSessionScript, []string{
-		gameSessionKey(game), fleetGameSessionsKey(game.partition, fleet), activeGameSessionsKey(game.partition, fleet), deadlinesKey(game.partition),
+		gameSessionKey(game), fleetGameSessionsKey(game.partition, fleet), liveGameSessionsKey(game.partition, fleet), deadlinesKey(game.partition),
 	}, args...)
 	if err != nil {
 		return nil, err
@@ -175,14 +189,17 @@ func (a *Allocator) createGameSession(ctx context.Context, in CreateGameSessionI
 	switch reply.text(0) {
 	case "OK":
 		created := a.gameSession(int(reply.int(2)), reply.list(3).record())
+		a.nudge(ctx, host.instance, host.process.ref)
 		return created, a.recheckFleet(ctx, fleet, created.ID)
 	case "EXISTS":
+		a.releaseHost(ctx, host, game)
 		existing, err := a.describeGameSession(ctx, a.gameSessionID(fleet, id))
 		if err != nil {
 			return nil, err
 		}
 		return &existing.GameSessions[0], nil
 	case "MISMATCH":
+		a.releaseHost(ctx, host, game)
 		return nil, a.parametersDiffer(fleet, id)
 	}
 	return nil, createGameSessionScript.unexpected(reply)
@@ -307,7 +324,7 @@ type UpdateGameSessionInput struct {
 	GameProperties              map[string]string // added or changed; those that are not named stay
 }
 
-// UpdateGameSession changes settings of a game session. A maximum below the count of taken slots evicts nobody: it lets no
+// UpdateGameSession changes settings of a game session, and tells its server process of a new maximum or name or new properties. A maximum below the count of taken slots evicts nobody: it lets no
 // one in until enough have left.
 //
 // It fails with ErrInvalidRequest, ErrNotFound, or ErrInvalidGameSessionStatus when the game session has ended.
@@ -347,7 +364,12 @@ func (a *Allocator) UpdateGameSession(ctx context.Context, in UpdateGameSessionI
 	}
 	switch reply.text(0) {
 	case "OK":
-		return a.gameSession(int(reply.int(2)), reply.list(3).record()), nil
+		stored := reply.list(3).record()
+		updated := a.gameSession(int(reply.int(2)), stored)
+		if on, hosted := parseRef(stored["process"]); hosted && (in.Name != nil || in.MaximumPlayerSessionCount != nil || len(in.GameProperties) > 0) {
+			err = a.tellOfUpdate(ctx, process{on, updated.FleetID, updated.Location}, game)
+		}
+		return updated, err
 	case "GAME_SESSION_NOT_FOUND":
 		return nil, a.gameSessionNotFound(in.GameSessionID)
 	case "ENDED":
@@ -498,19 +520,32 @@ type host struct {
 	compute, location, ip, dns string
 	protection                 string // the fleet's policy for new game sessions
 	limit                      CreationLimit
+	hasProcesses               bool     // the fleet has server processes, of which one is to be claimed
+	locations                  []string // of the fleet, where it may be
+
+	// Of the server process that was claimed.
+
+	process    process
+	instance   string // that it is connected to
+	port       string
+	activation time.Duration // that it may take
 }
 
-// chooseHost picks a compute of the fleet at random, at the location if one is given.
+// chooseHost sees whether the fleet has server processes, and picks one of its computes at random if it has none, at the location if one
+// is given.
 func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location string) (host, error) {
 	var stored *redis.SliceCmd
 	var atLocation *redis.FloatCmd
-	var computes *redis.StringSliceCmd
+	var computes, locations *redis.StringSliceCmd
+	var processes *redis.IntCmd
 	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		stored = pipe.HMGet(ctx, fleetKey(fleet), "status", "protection", "limit", "limit_minutes")
 		if location != "" {
 			atLocation = pipe.ZScore(ctx, fleetLocationsKey(fleet), location)
 		}
 		computes = pipe.ZRandMember(ctx, computesKey(fleet, location), 1)
+		locations = pipe.ZRange(ctx, fleetLocationsKey(fleet), 0, -1)
+		processes = pipe.ZCard(ctx, serverProcessesKey(fleet))
 	})
 	if err != nil {
 		return host{}, err
@@ -524,6 +559,14 @@ func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location stri
 	}
 	if atLocation != nil && errors.Is(atLocation.Err(), redis.Nil) {
 		return host{}, failure(ErrInvalidRequest, "Location %s is not a location of fleet %s", location, fleet)
+	}
+	chosen := host{protection: fleetFields.text(1), limit: CreationLimit{int(fleetFields.int(2)), int(fleetFields.int(3))}}
+	if processes.Val() > 0 {
+		chosen.hasProcesses, chosen.locations = true, locations.Val()
+		if location != "" {
+			chosen.locations = []string{location}
+		}
+		return chosen, nil
 	}
 	if !a.autoActivate {
 		return host{}, failure(ErrFleetCapacityExceeded, "fleet %s has no server process to host the game session; turn auto-activation on (--auto-activate) to have game sessions without server processes", fleet)
@@ -543,8 +586,32 @@ func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location stri
 	if len(compute) == 0 {
 		return host{}, failure(ErrFleetCapacityExceeded, "compute %s has just left; try again", name)
 	}
-	return host{
-		compute: name, location: compute["location"], ip: compute["ip"], dns: compute["dns"],
-		protection: fleetFields.text(1), limit: CreationLimit{int(fleetFields.int(2)), int(fleetFields.int(3))},
-	}, nil
+	chosen.compute, chosen.location, chosen.ip, chosen.dns = name, compute["location"], compute["ip"], compute["dns"]
+	return chosen, nil
+}
+
+// claimHost claims an idle server process for a game session, which ends its ARN with the id. It fails with ErrFleetCapacityExceeded.
+func (a *Allocator) claimHost(ctx context.Context, h *host, fleet FleetID, game ref, id string) error {
+	claimed, stored, err := a.claimServerProcess(ctx, fleet, h.locations, game, id)
+	if err != nil {
+		return err
+	}
+	h.process, h.instance, h.port, h.activation = claimed, stored["instance"], stored["port"], a.activationTimeout
+	h.compute, h.location, h.ip, h.dns = stored["compute"], stored["location"], stored["ip"], stored["dns"]
+	return nil
+}
+
+// releaseHost takes back what claimHost did, if anything.
+func (a *Allocator) releaseHost(ctx context.Context, h host, game ref) {
+	if h.process.text != "" {
+		a.releaseServerProcess(ctx, h.process, game)
+	}
+}
+
+// failGameSession gives up a game session that was not activated in time.
+func (a *Allocator) failGameSession(ctx context.Context, game ref, fleet FleetID) error {
+	_, err := a.run(ctx, failGameSessionScript, []string{
+		gameSessionKey(game), liveGameSessionsKey(game.partition, fleet), deadlinesKey(game.partition), endedGamesKey(game.partition),
+	}, game.text)
+	return err
 }

@@ -37,8 +37,8 @@ type place struct{ partition, kind, name string }
 func (p place) of(kind, name string) place { return place{p.partition, kind, name} }
 
 var (
-	partitionKey = regexp.MustCompile(`(?s)^berth:\{(\d+)\}:(gs|slots|players|ps|ttl|player|fleet|active|placement|place|seal):(.+)$`)
-	indexKey     = regexp.MustCompile(`^berth:\{(\d+)\}:(deadlines|ended|ended_games|pending_placements|ended_placements)$`)
+	partitionKey = regexp.MustCompile(`(?s)^berth:\{(\d+)\}:(gs|players|ps|ttl|player|fleet|live|placement|place|seal|process|processes|idle|answer):(.+)$`)
+	indexKey     = regexp.MustCompile(`^berth:\{(\d+)\}:(deadlines|ended|ended_games|pending_placements|ended_placements|reviews)$`)
 )
 
 // contentsOf reads a store that nobody changes meanwhile.
@@ -69,11 +69,11 @@ func contentsOf(t rapid.TB, store *allocatortest.Store) contents {
 					at = place{match[1], match[2], ""}
 				}
 				switch at.kind {
-				case "gs", "ps", "placement":
+				case "gs", "ps", "placement", "process":
 					hashes[at] = pipe.HGetAll(ctx, key)
 				case "ttl":
 					c.ttls[at] = true
-				case "place", "seal": // notes that expire by themselves
+				case "place", "seal", "answer": // notes that expire by themselves
 				case "":
 					if !strings.HasPrefix(key, "berth:{control}:") {
 						c.alien = append(c.alien, key)
@@ -150,8 +150,18 @@ func (c contents) violations() (wrong []string) {
 			if created := c.sets[at.of("fleet", record["fleet"])][at.name]; created != number(record["created"]) {
 				report("game session %v was created at %s and its fleet lists it at %.0f", at, record["created"], created)
 			}
-			if _, listed := c.sets[at.of("active", record["fleet"])][at.name]; listed != (record["status"] == "ACTIVE") {
-				report("game session %v is %s and listed as ACTIVE: %v", at, record["status"], listed)
+			if _, listed := c.sets[at.of("live", record["fleet"])][at.name]; listed != isLive(record) {
+				report("game session %v is %s and listed as live: %v", at, record["status"], listed)
+			}
+		case "process":
+			if registered := c.sets[at.of("processes", record["fleet"])][at.name]; registered != number(record["registered"]) {
+				report("server process %v registered at %s and its fleet lists it at %.0f", at, record["registered"], registered)
+			}
+			if _, listed := c.sets[at.of("idle", record["fleet"]+":"+record["location"])][at.name]; listed != isIdle(record) {
+				report("server process %v is %v and listed as idle: %v", at, record, listed)
+			}
+			if _, listed := c.sets[at.of("reviews", "")][at.name]; !listed {
+				report("server process %v is not listed to be reviewed", at)
 			}
 		case "ps":
 			c.playerSessionViolations(at, record, report)
@@ -172,9 +182,16 @@ func (c contents) violations() (wrong []string) {
 			switch at.kind {
 			case "fleet":
 				is = c.hashes[at.of("gs", member)]["fleet"] == at.name
-			case "active":
+			case "live":
 				game := c.hashes[at.of("gs", member)]
-				is = game["fleet"] == at.name && game["status"] == "ACTIVE"
+				is = game["fleet"] == at.name && isLive(game)
+			case "processes":
+				is = c.hashes[at.of("process", member)]["fleet"] == at.name
+			case "idle":
+				record := c.hashes[at.of("process", member)]
+				is = record["fleet"]+":"+record["location"] == at.name && isIdle(record)
+			case "reviews":
+				is = c.hashes[at.of("process", member)] != nil
 			case "ended_games":
 				is = number(c.hashes[at.of("gs", member)]["ended"]) == score
 			case "deadlines":
@@ -202,6 +219,17 @@ func (c contents) violations() (wrong []string) {
 		report("%v is there for a player session that is %s", at, record["status"])
 	}
 	return wrong
+}
+
+// isLive tells whether a game session has not ended.
+func isLive(game map[string]string) bool {
+	return game["status"] == "ACTIVATING" || game["status"] == "ACTIVE" || game["status"] == "TERMINATING"
+}
+
+// isIdle tells whether a server process may be given a game session.
+func isIdle(process map[string]string) bool {
+	return process["status"] == "ACTIVE" && process["ready"] != "" && process["connection"] != "" &&
+		process["unhealthy"] == "" && process["game"] == "" && process["terminate_at"] == ""
 }
 
 // standing is what a game session must have of a player session.

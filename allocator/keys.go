@@ -78,9 +78,9 @@ func fleetGameSessionsKey(p partition, fleet FleetID) string {
 	return p.prefix() + "fleet:" + string(fleet)
 }
 
-// activeGameSessionsKey: sorted set, refs of a fleet's ACTIVE game sessions in this partition -> creation in ms.
-func activeGameSessionsKey(p partition, fleet FleetID) string {
-	return p.prefix() + "active:" + string(fleet)
+// liveGameSessionsKey: sorted set, refs of a fleet's game sessions in this partition that have not ended -> creation in ms.
+func liveGameSessionsKey(p partition, fleet FleetID) string {
+	return p.prefix() + "live:" + string(fleet)
 }
 
 // Keys of a game session.
@@ -99,6 +99,29 @@ func sealKey(r ref, digest string) string {
 
 // placeKey: string, the id of the game session in which a PlacePlayerSessions call tries to reserve. It expires.
 func placeKey(p partition, digest string) string { return p.prefix() + "place:" + digest }
+
+// Keys of a fleet's server processes. They share the partition of the fleet, so that one script chooses among all of them.
+
+// reviewsKey: sorted set, server process ref -> when it is to be reviewed next in ms (or earlier).
+func reviewsKey(p partition) string { return p.prefix() + "reviews" }
+
+// serverProcessKey: hash, a server process's record.
+func serverProcessKey(r ref) string { return r.partition.prefix() + "process:" + r.text }
+
+// serverProcessesKey: sorted set, refs of a fleet's server processes -> registration in ms.
+func serverProcessesKey(fleet FleetID) string {
+	return fleetPartition(fleet).prefix() + "processes:" + string(fleet)
+}
+
+// idleServerProcessesKey: sorted set, refs of those at a location that may be given a game session -> since when in ms.
+func idleServerProcessesKey(fleet FleetID, location string) string {
+	return fleetPartition(fleet).prefix() + "idle:" + string(fleet) + ":" + location
+}
+
+// answerKey: string, how a request of a server process was answered. It expires.
+func answerKey(r ref, digest string) string {
+	return r.partition.prefix() + "answer:" + r.text + ":" + digest
+}
 
 // Keys of a player session.
 

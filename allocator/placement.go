@@ -256,6 +256,9 @@ func (a *Allocator) fulfil(ctx context.Context, placement ref, p *Placement, pla
 	if err != nil {
 		return false, err
 	}
+	if game.Status == GameSessionActivating { // its server process is to activate it; the placement waits for that
+		return true, nil
+	}
 	var placed []PlacedPlayerSession
 	for group := range slices.Chunk(p.DesiredPlayerSessions, maxGroup) {
 		in := CreatePlayerSessionsInput{GameSessionID: game.ID, PlayerDataMap: make(map[string]string), RetryToken: "placement"}

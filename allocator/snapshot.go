@@ -110,7 +110,7 @@ func (a *Allocator) readActive(ctx context.Context, fleet FleetID) (*snapshot, e
 	cmds := make([]*redis.StringSliceCmd, Partitions)
 	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for p := range cmds {
-			cmds[p] = pipe.ZRange(ctx, activeGameSessionsKey(partition(p), fleet), 0, -1)
+			cmds[p] = pipe.ZRange(ctx, liveGameSessionsKey(partition(p), fleet), 0, -1)
 		}
 	})
 	if err != nil {

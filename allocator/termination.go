@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"context"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -9,7 +10,8 @@ import (
 // TerminationMode says how a game session is to be ended.
 type TerminationMode string
 
-// The termination modes. Without a server process that could be told, either ends a game session at once.
+// The termination modes. The first tells the server process to end, and the game session ends when that does, or after five minutes; the
+// second ends the game session at once, and tells the process. Without a server process either ends the game session at once.
 const (
 	TriggerOnProcessTerminate TerminationMode = "TRIGGER_ON_PROCESS_TERMINATE"
 	ForceTerminate            TerminationMode = "FORCE_TERMINATE"
@@ -39,7 +41,7 @@ func (a *Allocator) TerminateGameSession(ctx context.Context, in TerminateGameSe
 	if !ok {
 		return nil, a.gameSessionNotFound(in.GameSessionID)
 	}
-	reply, err := a.terminate(ctx, game, fleet, reason)
+	reply, err := a.terminateHosted(ctx, game, fleet, reason, in.Mode)
 	if err != nil {
 		return nil, err
 	}
@@ -59,24 +61,45 @@ func (a *Allocator) TerminateGameSession(ctx context.Context, in TerminateGameSe
 	return &ended.GameSessions[0], nil
 }
 
-// terminate ends a game session, and returns the reply of the script that began to.
-func (a *Allocator) terminate(ctx context.Context, game ref, fleet FleetID, reason GameSessionStatusReason) (fields, error) {
-	reply, err := a.run(ctx, terminateGameSessionScript,
-		[]string{gameSessionKey(game), deadlinesKey(game.partition), activeGameSessionsKey(game.partition, fleet)}, game.text, string(reason))
-	if err != nil || reply.text(0) != "OK" {
+// terminateHosted tells the server process of a game session to end, if it has one, and ends the game session. In this order: should the
+// caller die in between, the process ends the game session.
+func (a *Allocator) terminateHosted(ctx context.Context, game ref, fleet FleetID, reason GameSessionStatusReason, mode TerminationMode) (fields, error) {
+	stored, err := a.redis.HMGet(ctx, gameSessionKey(game), "status", "process", "location").Result()
+	if err != nil {
+		return nil, a.failed(err, 0)
+	}
+	told, of := false, fields(stored)
+	status := GameSessionStatus(of.text(0))
+	if on, hosted := parseRef(of.text(1)); hosted && status != GameSessionTerminated && status != GameSessionError {
+		if told, err = a.tellToTerminate(ctx, process{on, fleet, of.text(2)}, game); err != nil {
+			return nil, err
+		}
+	}
+	if told && mode == TriggerOnProcessTerminate {
+		return a.terminate(ctx, game, fleet, reason, terminationGrace)
+	}
+	return a.terminate(ctx, game, fleet, reason, 0)
+}
+
+// terminate ends a game session, at once or, if it is not ending already, after a while at the latest. It returns the reply of the script
+// that began to.
+func (a *Allocator) terminate(ctx context.Context, game ref, fleet FleetID, reason GameSessionStatusReason, within time.Duration) (fields, error) {
+	reply, err := a.run(ctx, terminateGameSessionScript, []string{gameSessionKey(game), deadlinesKey(game.partition)},
+		game.text, string(reason), within.Milliseconds())
+	if err != nil || reply.text(0) != "OK" || within > 0 {
 		return reply, err
 	}
-	return reply, a.finishGameSession(ctx, game)
+	return reply, a.finishGameSession(ctx, game, fleet)
 }
 
 // finishGameSession ends a game session that is TERMINATING.
-func (a *Allocator) finishGameSession(ctx context.Context, game ref) error {
+func (a *Allocator) finishGameSession(ctx context.Context, game ref, fleet FleetID) error {
 	for {
 		holders, err := a.redis.ZRangeByScore(ctx, playerSessionsKey(game), &redis.ZRangeBy{Min: "(0", Max: "+inf"}).Result()
 		if err != nil {
 			return a.failed(err, 1)
 		}
-		keys := []string{gameSessionKey(game), playerSessionsKey(game), deadlinesKey(game.partition), endedKey(game.partition), endedGamesKey(game.partition)}
+		keys := []string{gameSessionKey(game), playerSessionsKey(game), deadlinesKey(game.partition), endedKey(game.partition), endedGamesKey(game.partition), liveGameSessionsKey(game.partition, fleet)}
 		args := []any{game.text}
 		for _, holder := range holders {
 			player := ref{game.partition, holder}

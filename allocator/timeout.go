@@ -22,7 +22,7 @@ type Swept struct {
 }
 
 // Sweep does in all partitions, whoever owns them, what Run does all the time in those of its instance; call it where nothing
-// runs Run. It marks every reservation that is past its deadline, deletes the player sessions, game sessions and placements whose
+// runs Run. It marks every reservation that is past its deadline, sees to server processes that are silent or are to be told something, deletes the player sessions, game sessions and placements whose
 // retention is over, carries on where a TerminateGameSession broke off, and tries the placements that are PENDING.
 func (a *Allocator) Sweep(ctx context.Context) (Swept, error) {
 	all := make([]partition, Partitions)
@@ -36,7 +36,7 @@ func (a *Allocator) Sweep(ctx context.Context) (Swept, error) {
 	return swept, a.tryPlacements(ctx, all)
 }
 
-// sweep works through the partitions until nothing in them is due. It costs TIME and four commands a partition, in one
+// sweep works through the partitions until nothing in them is due. It costs TIME and five commands a partition, in one
 // round trip a shard, and more only for what is due.
 func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, error) {
 	var swept Swept
@@ -47,6 +47,7 @@ func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, e
 		}
 		timedOut, err := a.timeOut(ctx, due)
 		swept.TimedOut += timedOut
+		err = errors.Join(err, a.reviewServerProcesses(ctx, due))
 		for _, purge := range []func(context.Context, []dueIn) (int, error){a.purge, a.purgeGames, a.purgePlacements} {
 			purged, failed := purge(ctx, due)
 			swept.Purged += purged
@@ -73,6 +74,7 @@ type dueIn struct {
 	ended           []ref // player sessions whose retention is over
 	endedGames      []ref // game sessions whose retention is over
 	endedPlacements []ref // whose retention is over
+	processes       []ref // server processes that are to be reviewed
 	more            bool  // more may be due than is listed
 }
 
@@ -88,12 +90,14 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 	ended := make([]*redis.StringSliceCmd, len(partitions))
 	endedGames := make([]*redis.StringSliceCmd, len(partitions))
 	endedPlacements := make([]*redis.StringSliceCmd, len(partitions))
+	processes := make([]*redis.StringSliceCmd, len(partitions))
 	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i, p := range partitions {
 			games[i] = pipe.ZRangeByScoreWithScores(ctx, deadlinesKey(p), upTo(now))
 			ended[i] = pipe.ZRangeByScore(ctx, endedKey(p), upTo(over))
 			endedGames[i] = pipe.ZRangeByScore(ctx, endedGamesKey(p), upTo(over))
 			endedPlacements[i] = pipe.ZRangeByScore(ctx, endedPlacementsKey(p), upTo(over))
+			processes[i] = pipe.ZRangeByScore(ctx, reviewsKey(p), upTo(now))
 		}
 	})
 	if err != nil {
@@ -105,14 +109,15 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 			partition: p, now: now,
 			ended: refsOf(p, ended[i].Val()), endedGames: refsOf(p, endedGames[i].Val()),
 			endedPlacements: refsOf(p, endedPlacements[i].Val()),
+			processes:       refsOf(p, processes[i].Val()),
 		}
 		for _, z := range games[i].Val() {
 			d.games = append(d.games, ref{p, z.Member.(string)})
 			// What timed out so long ago that its retention is over too is purged once it is marked.
 			d.more = d.more || int64(z.Score) <= over
 		}
-		d.more = d.more || len(d.games) == sweepBatch || len(d.ended) == sweepBatch
-		if len(d.games)+len(d.ended)+len(d.endedGames)+len(d.endedPlacements) > 0 {
+		d.more = d.more || slices.Contains([]int{len(d.games), len(d.ended), len(d.processes)}, sweepBatch)
+		if len(d.games)+len(d.ended)+len(d.endedGames)+len(d.endedPlacements)+len(d.processes) > 0 {
 			all = append(all, d)
 		}
 	}
@@ -143,7 +148,7 @@ type dueGame struct {
 	game  ref
 	in    *dueIn
 	due   *redis.StringSliceCmd // refs of reservations past their deadline
-	facts *redis.SliceCmd       // status, fleet, id, for which try of which placement it is kept
+	facts *redis.SliceCmd       // status, fleet, id, for which try of which placement it is kept, by when it must have ended or be activated
 
 	// Of those that are unsettled.
 
@@ -153,12 +158,16 @@ type dueGame struct {
 
 // unsettled tells whether there is something to decide about the game session, beside reservations that are due: it may be new.
 func (d dueGame) unsettled() bool {
-	return d.status() == GameSessionActive && (len(d.due.Val()) == 0 || d.keptFor() != "")
+	live := d.status() == GameSessionActive || d.status() == GameSessionActivating
+	return live && (len(d.due.Val()) == 0 || d.keptFor() != "")
 }
 
 func (d dueGame) status() GameSessionStatus { return GameSessionStatus(fields(d.facts.Val()).text(0)) }
 func (d dueGame) fleetID() FleetID          { return FleetID(fields(d.facts.Val()).text(1)) }
 func (d dueGame) keptFor() string           { return fields(d.facts.Val()).text(3) }
+
+// isPast tells whether the time is over that one of the facts says.
+func (d dueGame) isPast(fact int) bool { return fields(d.facts.Val()).int(fact) <= d.in.now }
 
 // timeOut marks the reservations that are due, ends the game sessions that are TERMINATING, and sees to those that are new.
 func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err error) {
@@ -184,7 +193,7 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 				games = append(games, dueGame{
 					game: game, in: &due[i],
 					due:   pipe.ZRangeByScore(ctx, playerSessionsKey(game), pastDeadline(due[i].now)),
-					facts: pipe.HMGet(ctx, gameSessionKey(game), "status", "fleet", "id", "kept_for"),
+					facts: pipe.HMGet(ctx, gameSessionKey(game), "status", "fleet", "id", "kept_for", "end_by", "activate_by"),
 				})
 			}
 		}
@@ -213,8 +222,11 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 
 // timeOutIn sees to one game session that is due.
 func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err error) {
-	if g.status() == GameSessionTerminating {
-		return 0, a.finishGameSession(ctx, g.game)
+	switch {
+	case g.status() == GameSessionTerminating && g.isPast(4):
+		return 0, a.finishGameSession(ctx, g.game, g.fleetID())
+	case g.status() == GameSessionActivating && g.isPast(5):
+		return 0, a.failGameSession(ctx, g.game, g.fleetID())
 	}
 	players := g.due.Val()
 	if g.unsettled() {
@@ -270,7 +282,7 @@ func (a *Allocator) settle(ctx context.Context, g dueGame) (decided bool, err er
 	}
 	switch {
 	case !wanted:
-		_, err := a.terminate(ctx, g.game, g.fleetID(), ForceTerminated)
+		_, err := a.terminateHosted(ctx, g.game, g.fleetID(), ForceTerminated, ForceTerminate)
 		return true, err
 	case g.placed != nil:
 		return true, a.openGameSession(ctx, g.game, g.keptFor())
@@ -331,6 +343,7 @@ func (a *Allocator) Run(ctx context.Context) {
 	parts.Go(func() { // apart from the sweep, which is not to wait for them
 		every(ctx, a.sweepInterval, func() { a.logged(ctx, "placements", a.tryPlacements(ctx, a.owner.partitions())) })
 	})
+	parts.Go(func() { a.followNudges(ctx) })
 	if !a.sweepOnly {
 		parts.Go(func() {
 			a.watchExpiry(ctx, func(p partition) {

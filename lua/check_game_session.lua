@@ -3,12 +3,12 @@
 -- More taken slots than the game session ever had are reported and left: nobody is evicted. That it should have ended is
 -- left to the caller, too, who terminates it.
 --
--- KEYS[1] game session                       hash
--- KEYS[2] its player sessions                sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
--- KEYS[3] game sessions of its fleet         sorted set: game session ref -> creation in ms
--- KEYS[4] ACTIVE game sessions of its fleet  sorted set: game session ref -> creation in ms
--- KEYS[5] partition deadlines                sorted set: game session ref -> earliest deadline in ms
--- KEYS[6] partition ended games              sorted set: game session ref -> end in ms
+-- KEYS[1] game session                     hash
+-- KEYS[2] its player sessions              sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
+-- KEYS[3] game sessions of its fleet       sorted set: game session ref -> creation in ms
+-- KEYS[4] live game sessions of its fleet  sorted set: game session ref -> creation in ms
+-- KEYS[5] partition deadlines              sorted set: game session ref -> earliest deadline in ms
+-- KEYS[6] partition ended games            sorted set: game session ref -> end in ms
 -- ARGV[1] 1 to mend, 0 to report only
 -- ARGV[2] game session ref
 -- ARGV[3] fleet id, as the record had it
@@ -33,20 +33,21 @@ local function differ(score, wanted)
   return score or wanted
 end
 
-local record = redis.call('HMGET', KEYS[1], 'fleet', 'status', 'created', 'ended', 'max', 'peak', 'kept_for')
+local record = redis.call('HMGET', KEYS[1], 'fleet', 'status', 'created', 'ended', 'max', 'peak', 'kept_for', 'end_by', 'activate_by')
 if redis.call('EXISTS', KEYS[1]) == 0 or (record[1] or '') ~= ARGV[3] then
   return {'CHANGED'}
 end
 local status, created, ended, max = record[2] or '', record[3] or '', record[4] or '', tonumber(record[5] or '')
 local open = status == 'ACTIVE' or status == 'ACTIVATING'
-local over = status == 'TERMINATED'
-if not tonumber(created) or not max or not open and not over and status ~= 'TERMINATING' and status ~= 'ERROR' then
-  report('damaged-record', false, 'the game session lacks its creation, maximum or a status that there is', KEYS[1])
+local over = status == 'TERMINATED' or status == 'ERROR'
+if not tonumber(created) or not max or not open and not over and status ~= 'TERMINATING'
+  or status == 'ACTIVATING' and not tonumber(record[9] or '') then
+  report('damaged-record', false, 'the game session lacks its creation, maximum, time to activate it or a status that there is', KEYS[1])
   return reply
 end
 local undated = over and not tonumber(ended)
 if undated then
-  report('damaged-record', true, 'the game session is TERMINATED and does not say since when', KEYS[1])
+  report('damaged-record', true, 'the game session is ' .. status .. ' and does not say since when', KEYS[1])
   ended = string.format('%.0f', now)
 end
 local unended = open and ARGV[4] ~= '' and tonumber(created) <= now - tonumber(ARGV[5])
@@ -63,21 +64,28 @@ local in_fleet = redis.call('ZSCORE', KEYS[3], ARGV[2])
 if differ(in_fleet, created) then
   report('index', true, 'the game session was created at ' .. created .. ', and the index says ' .. (in_fleet or 'nothing'), KEYS[3], KEYS[1])
 end
-local wanted_active = status == 'ACTIVE' and created
-local in_active = redis.call('ZSCORE', KEYS[4], ARGV[2])
-local active_differs = differ(in_active, wanted_active)
-if active_differs then
-  report('index', true, 'the game session is ' .. status .. ', created at ' .. created .. ', and the ACTIVE ones have ' .. (in_active or 'nothing'), KEYS[4], KEYS[1])
+local wanted_live = not over and created
+local in_live = redis.call('ZSCORE', KEYS[4], ARGV[2])
+local live_differs = differ(in_live, wanted_live)
+if live_differs then
+  report('index', true, 'the game session is ' .. status .. ', created at ' .. created .. ', and the live ones have ' .. (in_live or 'nothing'), KEYS[4], KEYS[1])
 end
 local wanted_end = over and ended
 local in_ended = redis.call('ZSCORE', KEYS[6], ARGV[2])
-local end_differs = status ~= 'ERROR' and differ(in_ended, wanted_end)
+local end_differs = differ(in_ended, wanted_end)
 if end_differs and not undated then
   report('ended', true, 'the game session is ' .. status .. ' and should have ' .. (wanted_end or 'nothing') .. ' among the ended, which have ' .. (in_ended or 'nothing'), KEYS[6], KEYS[1])
 end
 local due = redis.call('ZSCORE', KEYS[5], ARGV[2])
-local unfinished = status == 'TERMINATING' and 'TERMINATING' or open and record[7] and 'kept for a placement'
-local stalled = unfinished and (not due or due == 'inf' or tonumber(due) > now)
+local unfinished, see_to_by
+if status == 'TERMINATING' then
+  unfinished, see_to_by = 'TERMINATING', tonumber(record[8] or '') or now
+elseif open and record[7] then
+  unfinished, see_to_by = 'kept for a placement', now
+elseif status == 'ACTIVATING' then
+  unfinished, see_to_by = 'ACTIVATING', tonumber(record[9])
+end
+local stalled = unfinished and (not due or due == 'inf' or tonumber(due) > math.max(now, see_to_by))
 if stalled then
   report('deadline', true, 'the game session is ' .. unfinished .. ' and its deadline is ' .. (due or 'missing') .. ', so nobody sees to it', KEYS[5], KEYS[1])
 end
@@ -94,9 +102,9 @@ if mend then
   if differ(in_fleet, created) then
     redis.call('ZADD', KEYS[3], created, ARGV[2])
   end
-  if active_differs and wanted_active then
-    redis.call('ZADD', KEYS[4], wanted_active, ARGV[2])
-  elseif active_differs then
+  if live_differs and wanted_live then
+    redis.call('ZADD', KEYS[4], wanted_live, ARGV[2])
+  elseif live_differs then
     redis.call('ZREM', KEYS[4], ARGV[2])
   end
   if end_differs and wanted_end then

@@ -2,13 +2,14 @@
 --
 -- It is due at once, so that a sweep sees whether its fleet is still there, and its placement if it has one.
 --
--- KEYS[1] game session                       hash
--- KEYS[2] game sessions of its fleet         sorted set: game session ref -> creation in ms
--- KEYS[3] ACTIVE game sessions of its fleet  sorted set: game session ref -> creation in ms
--- KEYS[4] partition deadlines                sorted set: game session ref -> earliest deadline in ms
+-- KEYS[1] game session                     hash
+-- KEYS[2] game sessions of its fleet       sorted set: game session ref -> creation in ms
+-- KEYS[3] live game sessions of its fleet  sorted set: game session ref -> creation in ms
+-- KEYS[4] partition deadlines              sorted set: game session ref -> earliest deadline in ms
 -- ARGV[1] game session ref
 -- ARGV[2] digest of the parameters of the call
--- ARGV[3..] fields of the record and their values, one after the other
+-- ARGV[3] in what time its server process must activate it, in ms; 0 if it has none, and is ACTIVE at once
+-- ARGV[4..] fields of the record and their values, one after the other
 --
 -- RETURNS OK now_ms 0 {record}
 -- RETURNS EXISTS
@@ -24,8 +25,12 @@ if parameters then
   return {'MISMATCH'}
 end
 
-local record = {'parameters', ARGV[2], 'created', string.format('%.0f', now)}
-for i = 3, #ARGV do
+local record = {'parameters', ARGV[2], 'created', string.format('%.0f', now), 'status', 'ACTIVE'}
+if ARGV[3] ~= '0' then
+  record[6] = 'ACTIVATING'
+  record[7], record[8] = 'activate_by', string.format('%.0f', now + ARGV[3])
+end
+for i = 4, #ARGV do
   record[#record + 1] = ARGV[i]
 end
 redis.call('HSET', KEYS[1], unpack(record))

@@ -2,12 +2,13 @@
 --
 -- They become COMPLETED, or TIMEDOUT if they are past their deadline. The caller lists them; none is added any more.
 --
--- KEYS[1] game session             hash
--- KEYS[2] its player sessions      sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
--- KEYS[3] partition deadlines      sorted set: game session ref -> earliest deadline in ms
--- KEYS[4] partition ended          sorted set: player session ref -> end in ms
--- KEYS[5] partition ended games    sorted set: game session ref -> end in ms
--- KEYS[6..] two of each player session, in this order:
+-- KEYS[1] game session                     hash
+-- KEYS[2] its player sessions              sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
+-- KEYS[3] partition deadlines              sorted set: game session ref -> earliest deadline in ms
+-- KEYS[4] partition ended                  sorted set: player session ref -> end in ms
+-- KEYS[5] partition ended games            sorted set: game session ref -> end in ms
+-- KEYS[6] live game sessions of its fleet  sorted set: game session ref -> creation in ms
+-- KEYS[7..] two of each player session, in this order:
 --   player session  hash
 --   TTL key         string, expires at the deadline
 -- ARGV[1] game session ref
@@ -26,7 +27,7 @@ local holders = {}
 for i = 2, #ARGV do
   local score = redis.call('ZSCORE', KEYS[2], ARGV[i])
   if score and score ~= '0' then
-    holders[#holders + 1] = {KEYS[2 * i + 2], KEYS[2 * i + 3], ARGV[i], score}
+    holders[#holders + 1] = {KEYS[2 * i + 3], KEYS[2 * i + 4], ARGV[i], score}
   end
 end
 if #holders < redis.call('ZCOUNT', KEYS[2], '(0', '+inf') then
@@ -45,5 +46,6 @@ for _, holder in ipairs(holders) do
 end
 redis.call('HSET', KEYS[1], 'status', 'TERMINATED', 'ended', now)
 redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('ZADD', KEYS[5], now, ARGV[1])
 return {'OK'}

@@ -2,11 +2,11 @@
 --
 -- A game session that is ending or has ended is left as it is.
 --
--- KEYS[1] game session                       hash
--- KEYS[2] partition deadlines                sorted set: game session ref -> earliest deadline in ms
--- KEYS[3] ACTIVE game sessions of its fleet  sorted set: game session ref -> creation in ms
+-- KEYS[1] game session         hash
+-- KEYS[2] partition deadlines  sorted set: game session ref -> earliest deadline in ms
 -- ARGV[1] game session ref
--- ARGV[2] reason
+-- ARGV[2] reason, empty for none
+-- ARGV[3] how long its server process may take to end it, in ms; 0 if nobody waits for that
 --
 -- RETURNS OK
 -- RETURNS GAME_SESSION_NOT_FOUND
@@ -24,8 +24,8 @@ end
 if status == 'TERMINATING' or status == 'TERMINATED' then
   return {'OK'}
 end
+local end_by = string.format('%.0f', now + ARGV[3])
 
-redis.call('HSET', KEYS[1], 'status', 'TERMINATING', 'reason', ARGV[2])
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('ZADD', KEYS[2], now, ARGV[1]) -- should the caller die here, a sweep carries on
+redis.call('HSET', KEYS[1], 'status', 'TERMINATING', 'reason', ARGV[2], 'end_by', end_by)
+redis.call('ZADD', KEYS[2], 'LT', end_by, ARGV[1]) -- should nobody finish it, a sweep does
 return {'OK'}

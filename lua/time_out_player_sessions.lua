@@ -2,8 +2,9 @@
 --
 -- The caller lists player sessions that are due; what is no longer due when the script runs is left alone. Marking
 -- changes no answer, since a reservation past its deadline already holds no slot and already reads as TIMEDOUT: it
--- makes the stored record say so. Where the set disagrees with a record, the record is right. At the end the partition's deadline of the game session is exact again, if nothing
--- else has come due; but a game session that has begun to end, or is kept for a placement, stays due.
+-- makes the stored record say so. Where the set disagrees with a record, the record is right. At the end the partition's
+-- deadline of the game session is exact again, if nothing else has come due: the earliest of those of its reservations, by when its
+-- server process must have activated it, and by when it must have ended; one that is kept for a placement stays due.
 --
 -- KEYS[1] player sessions of the game session  sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
 -- KEYS[2] partition deadlines                  sorted set: game session ref -> earliest deadline in ms
@@ -39,14 +40,22 @@ local still_due = redis.call('ZCOUNT', KEYS[1], '(0', now) - #due - #misplaced
 -- What came due since the caller looked stays behind: the deadline of the game session must not be later than its.
 local from = still_due > 0 and '(0' or string.format('(%.0f', now)
 local next_deadline = redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-local game = redis.call('HMGET', KEYS[4], 'status', 'kept_for')
-if game[1] == 'TERMINATING' or game[2] then
-  next_deadline = now
-elseif next_deadline == 'inf' then
+local game = redis.call('HMGET', KEYS[4], 'status', 'kept_for', 'end_by', 'activate_by')
+if next_deadline == 'inf' then
   next_deadline = nil
 end
+local function no_later_than(deadline)
+  next_deadline = math.min(tonumber(next_deadline or deadline), deadline)
+end
 if restored then
-  next_deadline = math.min(tonumber(next_deadline or math.huge), restored)
+  no_later_than(restored)
+end
+if game[1] == 'TERMINATING' then
+  no_later_than(tonumber(game[3] or now))
+elseif game[2] then
+  no_later_than(now)
+elseif game[1] == 'ACTIVATING' then
+  no_later_than(tonumber(game[4]))
 end
 
 for _, player in ipairs(due) do

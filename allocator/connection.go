@@ -1,0 +1,473 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+)
+
+// Push is what a server process is told: a StartGameSession, an UpdatedGameSession or a TerminateProcess.
+type Push interface{ isPush() }
+
+// StartGameSession gives a game session to a server process, which is to activate it. A process may be told more than once.
+type StartGameSession struct{ GameSession GameSession }
+
+// UpdatedGameSession says what has become of the game session of a server process.
+type UpdatedGameSession struct{ GameSession GameSession }
+
+// TerminateProcess tells a server process to end.
+type TerminateProcess struct{ By time.Time } // when it counts as ended in any case
+
+func (StartGameSession) isPush()   {}
+func (UpdatedGameSession) isPush() {}
+func (TerminateProcess) isPush()   {}
+
+// Credential is with what a server process connects: a token, or a signature that has been verified.
+type Credential struct {
+	Token     string // of GetComputeAuthToken
+	Signature string // when Token is empty
+	SignedAt  time.Time
+}
+
+// signatureLife is how long before or after it was made a signature is valid.
+const signatureLife = 15 * time.Minute
+
+func (c Credential) digest() string {
+	if c.Token != "" {
+		return hashOfToken(c.Token)
+	}
+	return hashOfToken("signature " + c.Signature)
+}
+
+// ServerProcessConnection is a connection of a server process to this instance. Its methods are what the process asks for. A process may
+// have several at a time, at any instances; it is told things over the newest.
+type ServerProcessConnection struct {
+	ID ServerProcessID
+
+	a          *Allocator
+	ref        ref
+	name       string // beyond doubt another one for each connection
+	credential string
+	compute    record // where the compute is
+
+	mu       sync.Mutex
+	location string // where the process is, as far as this is known
+	hosted   GameSessionID
+
+	push    func(context.Context, Push) error
+	ctx     context.Context // until it is closed
+	end     context.CancelFunc
+	wakes   int // since the courier left, guarded by mu
+	courier sync.WaitGroup
+}
+
+// AuthenticateServerProcess lets a server process in that has a valid credential for its compute, or one that has expired since the
+// process connected with it. It costs a round trip, and changes nothing. It fails with ErrUnauthorized.
+func (a *Allocator) AuthenticateServerProcess(ctx context.Context, id ServerProcessID, credential Credential) (*ServerProcessConnection, error) {
+	c := &ServerProcessConnection{ID: id, a: a, ref: id.ref(), name: uuid.NewString(), credential: credential.digest()}
+	var compute *redis.MapStringStringCmd
+	var known *redis.SliceCmd
+	var expiry *redis.FloatCmd
+	var clock *redis.TimeCmd
+	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		compute = pipe.HGetAll(ctx, computeKey(id.FleetID, id.ComputeName))
+		expiry = pipe.ZScore(ctx, computeAuthTokensKey(id.FleetID, id.ComputeName), c.credential)
+		known = pipe.HMGet(ctx, serverProcessKey(c.ref), "status", "credential", "location")
+		clock = pipe.Time(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.compute = compute.Val()
+	if len(c.compute) == 0 {
+		return nil, failure(ErrUnauthorized, "fleet %s has no compute %s; register it with RegisterCompute", id.FleetID, id.ComputeName)
+	}
+	process, now := fields(known.Val()), clock.Val()
+	valid := credential.Token != "" && int64(expiry.Val()) > now.UnixMilli() ||
+		credential.Token == "" && credential.Signature != "" && now.Sub(credential.SignedAt).Abs() <= signatureLife
+	returning := process.text(0) != "" && process.text(1) == c.credential
+	if !valid && !returning {
+		return nil, failure(ErrUnauthorized, "the credential is not one of compute %s, or has expired; ask GetComputeAuthToken for a new token", id.ComputeName)
+	}
+	c.location = process.text(2)
+	return c, nil
+}
+
+// Open makes the connection the newest of the process. From now on push tells the process things; it returns when the process surely
+// has received them, or fails. Call Close in the end, also when Open has failed.
+func (c *ServerProcessConnection) Open(ctx context.Context, push func(context.Context, Push) error) error {
+	c.push = push
+	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
+	c.a.connections.add(c)
+	reply, err := c.runOn(ctx, connectServerProcessScript, 3, c.name, c.a.owner.instance, c.credential)
+	if err != nil {
+		return err
+	}
+	switch reply.text(0) {
+	case "OK":
+		c.wake()
+		return nil
+	case "NOT_FOUND": // it has yet to register
+		return nil
+	}
+	return connectServerProcessScript.unexpected(reply)
+}
+
+// Close ends the connection. The process goes on, and may come back.
+func (c *ServerProcessConnection) Close(ctx context.Context) error {
+	if c.end == nil { // it was never opened
+		return nil
+	}
+	c.mu.Lock()
+	c.end() // from here on nothing wakes it
+	c.mu.Unlock()
+	c.courier.Wait()
+	c.a.connections.remove(c)
+	_, err := c.runOn(ctx, disconnectServerProcessScript, 2, c.name)
+	return err
+}
+
+// ActivateServerProcessInput is how a server process registers.
+type ActivateServerProcessInput struct {
+	Port int    // on which players reach it
+	SDK  string // language and version
+}
+
+// ActivateServerProcess registers the process. It may be given a game session once it has reported to be healthy. An earlier life of the
+// process, which was registered over another connection, has ended with this, and its game session is INTERRUPTED.
+//
+// It fails with ErrInvalidFleetStatus.
+func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in ActivateServerProcessInput) error {
+	for {
+		p := c.ID.process(c.compute["location"])
+		reply, err := c.a.run(ctx, activateServerProcessScript,
+			[]string{serverProcessKey(p.ref), serverProcessesKey(p.fleet), reviewsKey(p.partition)},
+			append([]any{p.text, p.location, c.name, serverProcessLife.Milliseconds(), in.Port}, pairs(
+				"fleet", string(c.ID.FleetID), "compute", c.ID.ComputeName, "id", c.ID.ProcessID, "sdk", in.SDK, "ip", c.compute["ip"], "dns", c.compute["dns"],
+				"instance", c.a.owner.instance, "credential", c.credential,
+			)...)...)
+		if err != nil {
+			return err
+		}
+		switch reply.text(0) {
+		case "OK":
+			c.mu.Lock()
+			c.location = p.location
+			c.mu.Unlock()
+			return c.recheckFleet(ctx)
+		case "RUNNING":
+			if _, err := c.a.endServerProcess(ctx, p, Interrupted); err != nil {
+				return err
+			}
+		default:
+			return activateServerProcessScript.unexpected(reply)
+		}
+	}
+}
+
+// recheckFleet ends a process that has registered in a fleet that somebody began to delete meanwhile.
+func (c *ServerProcessConnection) recheckFleet(ctx context.Context) error {
+	status, err := c.a.redis.HGet(ctx, fleetKey(c.ID.FleetID), "status").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return c.a.failed(err, 1)
+	}
+	if FleetStatus(status) == FleetActive {
+		return nil
+	}
+	if _, err := c.a.endServerProcess(ctx, c.process(), Interrupted); err != nil {
+		return err
+	}
+	return failure(ErrInvalidFleetStatus, "fleet %s is being deleted", c.ID.FleetID)
+}
+
+// HeartbeatServerProcess reports whether the process is healthy. It fails with ErrNotFound when the process is not registered or has
+// ended, as it has without a healthy report for three minutes.
+func (c *ServerProcessConnection) HeartbeatServerProcess(ctx context.Context, healthy bool) error {
+	reply, err := c.runOn(ctx, heartbeatServerProcessScript, 3, flag(healthy), serverProcessLife.Milliseconds())
+	if err != nil {
+		return err
+	}
+	switch reply.text(0) {
+	case "OK":
+		c.wake()
+		return nil
+	case "NOT_FOUND":
+		return serverProcessNotFound(c.ID)
+	}
+	return heartbeatServerProcessScript.unexpected(reply)
+}
+
+// ActivateGameSession makes the game session that the process was told to start ACTIVE: players may come. It fails with ErrNotFound when
+// the game session does not run on the process, or ErrInvalidGameSessionStatus when it has ended or the activation timeout has passed.
+func (c *ServerProcessConnection) ActivateGameSession(ctx context.Context, id GameSessionID) error {
+	game, ok := c.a.gameSessionRef(id)
+	if !ok {
+		return c.notHosted(id)
+	}
+	reply, err := c.a.run(ctx, activateGameSessionScript, []string{gameSessionKey(game), deadlinesKey(game.partition)}, game.text, c.ref.text)
+	if err != nil {
+		return err
+	}
+	switch reply.text(0) {
+	case "OK":
+		name, _, _ := strings.Cut(reply.text(1), " ")
+		if placement, kept := parseRef(name); kept { // which waits for this
+			c.a.logged(ctx, "trying a placement", c.a.advance(ctx, placement))
+		}
+		return nil
+	case "GAME_SESSION_NOT_FOUND":
+		return c.notHosted(id)
+	case "NOT_ACTIVATING":
+		return failure(ErrInvalidGameSessionStatus, "game session %s is %s and cannot be activated", id, reply.text(1))
+	case "LATE":
+		return failure(ErrInvalidGameSessionStatus, "game session %s was not activated in time", id)
+	}
+	return activateGameSessionScript.unexpected(reply)
+}
+
+// Hosts fails with ErrNotFound when a game session does not run on the process. It costs a command for each game session.
+func (c *ServerProcessConnection) Hosts(ctx context.Context, id GameSessionID) error {
+	c.mu.Lock()
+	known := c.hosted == id && id != ""
+	c.mu.Unlock()
+	if known { // it never moves
+		return nil
+	}
+	game, ok := c.a.gameSessionRef(id)
+	if !ok {
+		return c.notHosted(id)
+	}
+	on, err := c.a.redis.HGet(ctx, gameSessionKey(game), "process").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return c.a.failed(err, 0)
+	}
+	if on != c.ref.text {
+		return c.notHosted(id)
+	}
+	c.mu.Lock()
+	c.hosted = id
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *ServerProcessConnection) notHosted(id GameSessionID) error {
+	return failure(ErrNotFound, "no game session %s runs on server process %s", id, c.ID.ProcessID)
+}
+
+// TerminateServerProcess says that the process ends, and with it its game session. It fails with ErrNotFound when the process is not
+// registered or has ended already.
+func (c *ServerProcessConnection) TerminateServerProcess(ctx context.Context) error {
+	ended, err := c.a.endServerProcess(ctx, c.process(), "")
+	if err == nil && !ended {
+		err = serverProcessNotFound(c.ID)
+	}
+	return err
+}
+
+// answerLife is how long the answer to a request is kept: longer than game servers repeat it.
+const answerLife = 5 * time.Minute
+
+// Once does what a request of the process asks for, unless it has been done: then it returns what it returned. Refusals are kept
+// always; success is kept if the deed cannot tell that it is repeated. What failed for want of the store is done again.
+func (c *ServerProcessConnection) Once(ctx context.Context, request string, keepSuccess bool, do func(context.Context) error) error {
+	key := answerKey(c.ref, c.a.shorten("answer", request))
+	kept, err := c.a.redis.Get(ctx, key).Result()
+	if err == nil {
+		return readAnswer(kept)
+	}
+	if !errors.Is(err, redis.Nil) {
+		return c.a.failed(err, 0)
+	}
+	err = do(ctx)
+	var refusal *Error
+	switch {
+	case err == nil && !keepSuccess:
+		return nil
+	case err != nil && (!errors.As(err, &refusal) || refusal.Kind == ErrStoreUnavailable || refusal.Kind == ErrOutcomeUnknown || refusal.Kind == ErrInternal):
+		return err
+	}
+	c.a.logged(ctx, "keeping an answer", c.a.redis.SetNX(ctx, key, writeAnswer(refusal), answerLife).Err())
+	return err
+}
+
+func writeAnswer(refusal *Error) string {
+	if refusal == nil {
+		return ""
+	}
+	return string(refusal.Kind) + "\n" + refusal.Message
+}
+
+func readAnswer(kept string) error {
+	kind, message, refused := strings.Cut(kept, "\n")
+	if !refused {
+		return nil
+	}
+	return &Error{Kind: Kind(kind), Message: message}
+}
+
+func (c *ServerProcessConnection) process() process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return process{c.ref, c.ID.FleetID, c.location}
+}
+
+func (c *ServerProcessConnection) runOn(ctx context.Context, s script, n int, args ...any) (fields, error) {
+	return c.a.runOn(ctx, s, c.process(), n, args...)
+}
+
+// wake makes sure that what the process is to be told is looked up from now on.
+func (c *ServerProcessConnection) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wakes++
+	if c.wakes > 1 || c.ctx.Err() != nil { // the courier is on its way, and will look again
+		return
+	}
+	c.courier.Go(func() {
+		for seen := 1; seen > 0; seen = c.seen(seen) {
+			c.a.logged(c.ctx, "telling a server process", c.deliver(c.ctx))
+		}
+	})
+}
+
+// seen notes that the courier has looked after so many wakes, and returns how many there have been if there are more; otherwise the
+// courier leaves.
+func (c *ServerProcessConnection) seen(wakes int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wakes == wakes {
+		c.wakes = 0
+	}
+	return c.wakes
+}
+
+// deliver tells the process what it is to be told and has not been told over this connection, if this is its newest one. Nothing is told
+// before its first healthy report: Server SDKs lose what comes earlier.
+func (c *ServerProcessConnection) deliver(ctx context.Context) error {
+	stored, now, err := c.a.readServerProcess(ctx, c.ref)
+	if err != nil || stored["connection"] != c.name || stored["ready"] == "" {
+		return err
+	}
+	game, hasGame := parseRef(stored["game"])
+	starts := hasGame && stored["started"] == "" && (stored["start_on"] != c.name || stored.time("start_at").Add(startAgain).UnixMilli() <= now)
+	updates := hasGame && stored["update"] != stored["updated"]
+	if starts || updates {
+		hosted, on, err := c.a.readHosted(ctx, game)
+		if err != nil {
+			return err
+		}
+		starts = starts && on == c.ref.text && hosted.Status == GameSessionActivating
+		updates = updates && on == c.ref.text
+		if starts {
+			if err := c.tell(ctx, StartGameSession{*hosted}, "start", game.text); err != nil {
+				return err
+			}
+		}
+		if updates {
+			if err := c.tell(ctx, UpdatedGameSession{*hosted}, "update", stored["update"]); err != nil {
+				return err
+			}
+		}
+	}
+	if stored["terminate_at"] == "" || stored["terminate_on"] == c.name {
+		return nil
+	}
+	return c.tell(ctx, TerminateProcess{stored.time("terminate_at")}, "terminate", "")
+}
+
+// readHosted reads a game session, and on which server process it runs; none if it is not there.
+func (a *Allocator) readHosted(ctx context.Context, game ref) (hosted *GameSession, on string, err error) {
+	err = a.eachGameSession(ctx, []ref{game}, math.MaxInt32, func(found GameSession, of record) { hosted, on = &found, of["process"] })
+	return hosted, on, err
+}
+
+func (c *ServerProcessConnection) tell(ctx context.Context, p Push, what, detail string) error {
+	if err := c.push(ctx, p); err != nil {
+		return err
+	}
+	_, err := c.a.run(ctx, toldServerProcessScript, []string{serverProcessKey(c.ref)}, c.name, what, detail)
+	return err
+}
+
+// connections are those of server processes to this instance: of each process the newest here.
+type connections struct {
+	mu    sync.Mutex
+	of    map[string]*ServerProcessConnection // by ref
+	first chan struct{}                       // closed when there has been one
+}
+
+func newConnections() *connections {
+	return &connections{of: make(map[string]*ServerProcessConnection), first: make(chan struct{})}
+}
+
+func (cs *connections) add(c *ServerProcessConnection) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.of[c.ref.text] = c
+	select {
+	case <-cs.first:
+	default:
+		close(cs.first)
+	}
+}
+
+func (cs *connections) remove(c *ServerProcessConnection) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.of[c.ref.text] == c {
+		delete(cs.of, c.ref.text)
+	}
+}
+
+func (cs *connections) wake(process string) {
+	cs.mu.Lock()
+	c := cs.of[process]
+	cs.mu.Unlock()
+	if c != nil {
+		c.wake()
+	}
+}
+
+// nudgeChannel is the channel on which an instance is told which of the server processes that are connected to it are to be told
+// something. What gets lost there is sent again at the next review.
+func nudgeChannel(instance string) string { return "berth:nudge:" + instance }
+
+// nudge asks an instance, if there is one, to look up what a server process is to be told.
+func (a *Allocator) nudge(ctx context.Context, instance string, process ref) {
+	switch instance {
+	case "":
+	case a.owner.instance:
+		a.connections.wake(process.text)
+	default:
+		a.logged(ctx, "nudging an instance", a.redis.Publish(ctx, nudgeChannel(instance), process.text).Err())
+	}
+}
+
+// followNudges wakes the connections for which this instance is nudged, from the first connection on and until ctx ends.
+func (a *Allocator) followNudges(ctx context.Context) {
+	select {
+	case <-a.connections.first:
+	case <-ctx.Done():
+		return
+	}
+	subscription := a.redis.Subscribe(ctx, nudgeChannel(a.owner.instance))
+	defer subscription.Close()
+	messages := subscription.Channel()
+	for {
+		select {
+		case message, open := <-messages:
+			if !open {
+				return
+			}
+			a.connections.wake(message.Payload)
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,25 @@
+-- remove_server_process.lua: deletes a server process that has ENDED, once its game session has.
+--
+-- KEYS[1] server process          hash
+-- KEYS[2] idle ones at location   sorted set: server process ref -> since when in ms
+-- KEYS[3] partition reviews       sorted set: server process ref -> when it is to be reviewed next in ms (or earlier)
+-- KEYS[4] processes of its fleet  sorted set: server process ref -> registration in ms
+-- ARGV[1] server process ref
+-- ARGV[2] location of the server process, as the caller knows it
+--
+-- RETURNS OK
+-- RETURNS NOT_FOUND
+-- RETURNS CHANGED
+local known = redis.call('HMGET', KEYS[1], 'status', 'location')
+if known[1] ~= 'ENDED' then
+  return {'NOT_FOUND'} -- any more, or it has begun another life
+end
+if known[2] ~= ARGV[2] then
+  return {'CHANGED'}
+end
+
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])
+return {'OK'}

@@ -1,0 +1,34 @@
+-- tell_server_process.lua: notes what a server process is to be told: to end by some time, or that its game session has changed.
+--
+-- From then on it is reviewed until the instance that has its connection has told it.
+--
+-- KEYS[1] server process         hash
+-- KEYS[2] idle ones at location  sorted set: server process ref -> since when in ms
+-- KEYS[3] partition reviews      sorted set: server process ref -> when it is to be reviewed next in ms (or earlier)
+-- ARGV[1] server process ref
+-- ARGV[2] location of the server process, as the caller knows it
+-- ARGV[3] game session ref that it must have; empty for any or none
+-- ARGV[4] how long it may take to end, in ms; empty to tell that its game session has changed
+--
+-- RETURNS OK instance
+-- RETURNS NOT_FOUND
+-- RETURNS CHANGED
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local known = redis.call('HMGET', KEYS[1], 'status', 'location', 'game', 'terminate_at', 'instance')
+if not known[1] or known[1] == 'ENDED' or ARGV[3] ~= '' and known[3] ~= ARGV[3] then
+  return {'NOT_FOUND'}
+end
+if known[2] ~= ARGV[2] then
+  return {'CHANGED'}
+end
+
+if ARGV[4] == '' then
+  redis.call('HINCRBY', KEYS[1], 'update', 1)
+elseif not known[4] then
+  redis.call('HSET', KEYS[1], 'terminate_at', string.format('%.0f', now + ARGV[4]))
+  redis.call('ZREM', KEYS[2], ARGV[1])
+end
+redis.call('ZADD', KEYS[3], string.format('%.0f', now), ARGV[1])
+return {'OK', known[5] or ''}
