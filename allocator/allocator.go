@@ -190,6 +190,9 @@ func (a *Allocator) adopt(facts fields) (err error) {
 	return nil
 }
 
+// Region is that of the store, which stands in the ARNs.
+func (a *Allocator) Region() string { return a.region }
+
 // Ready fails with ErrStoreUnavailable when the store does not answer.
 func (a *Allocator) Ready(ctx context.Context) error {
 	if err := a.redis.Ping(ctx).Err(); err != nil {

@@ -260,6 +260,9 @@ func (c *ServerProcessConnection) notHosted(id GameSessionID) error {
 	return failure(ErrNotFound, "no game session %s runs on server process %s", id, c.ID.ProcessID)
 }
 
+// CertificatePath is where the compute keeps its certificate, as RegisterCompute was told; empty if it was not.
+func (c *ServerProcessConnection) CertificatePath() string { return c.compute["certificate"] }
+
 // TerminateServerProcess says that the process ends, and with it its game session. It fails with ErrNotFound when the process is not
 // registered or has ended already.
 func (c *ServerProcessConnection) TerminateServerProcess(ctx context.Context) error {

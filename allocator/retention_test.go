@@ -77,7 +77,7 @@ func TestPurgedPlayerSessionsLeaveNoKeyBehind(t *testing.T) {
 		allocatortest.Eventually(t, 20*time.Second, func() bool { return size(t, store) == before }, "the store has as many keys as before")
 		c := wantInvariants(t, store, s.Allocator)
 		for at, set := range c.sets {
-			if at.kind != "fleet" && at.kind != "active" {
+			if at.kind != "fleet" && at.kind != "live" {
 				t.Errorf("%v still holds %v", at, set)
 			}
 		}

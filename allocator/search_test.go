@@ -402,7 +402,7 @@ func (s scene) sowGameSessions(n int) {
 				created := 1_000_000_000_000 + i
 				record["id"], record["created"], record["property:mode"] = id, fmt.Sprint(created), fmt.Sprintf("mode-%d", i%10)
 				pipe.HSet(ctx, prefix+"gs:"+ref, record)
-				pipe.ZAdd(ctx, prefix+"active:"+string(s.fleet), redis.Z{Score: float64(created), Member: ref})
+				pipe.ZAdd(ctx, prefix+"live:"+string(s.fleet), redis.Z{Score: float64(created), Member: ref})
 				pipe.ZAdd(ctx, prefix+"fleet:"+string(s.fleet), redis.Z{Score: float64(created), Member: ref})
 			}
 			return nil

@@ -81,11 +81,14 @@ func bindingOf(c *gin.Context) binding {
 
 // handler serves calls of operations over any binding.
 type handler struct {
-	allocator *allocator.Allocator
-	publicURL PublicURL
-	timeout   time.Duration
-	waiting   chan struct{} // has an element for each call that waits for the store
-	log       *slog.Logger
+	allocator   *allocator.Allocator
+	publicURL   PublicURL
+	accessKeys  map[string]string
+	timeout     time.Duration
+	waiting     chan struct{} // has an element for each call that waits for the store
+	gameServers *gameServers
+	pingTimeout time.Duration
+	log         *slog.Logger
 }
 
 // json serves POST /.
@@ -126,34 +129,35 @@ func (h handler) call(c *gin.Context, b binding, name string) {
 	err := validate(input)
 	var output any
 	if err == nil {
-		select {
-		case h.waiting <- struct{}{}:
-		default:
-			b.fail(c, turnedAway(cap(h.waiting)))
-			return
-		}
-		output, err = h.run(c, op, input)
+		output, err = h.run(c.Request.Context(), func(ctx context.Context) (any, error) {
+			return op.run(ctx, h.allocator, input, h.callerOf(c.Request))
+		})
 	}
 	if err != nil {
-		h.report(c, name, err)
+		h.report(c.Request.Context(), name, c.Writer.Header().Get(requestID), err)
 		b.fail(c, exceptionOf(err))
 		return
 	}
 	body, err := b.encode(output)
 	if err != nil {
-		h.report(c, name, err)
+		h.report(c.Request.Context(), name, c.Writer.Header().Get(requestID), err)
 		b.fail(c, exceptionOf(err))
 		return
 	}
 	b.write(c, http.StatusOK, body)
 }
 
-// run runs an operation for as long as it may take.
-func (h handler) run(c *gin.Context, op operation, input any) (any, error) {
-	defer func() { <-h.waiting }()
-	ctx, cancel := context.WithTimeout(c.Request.Context(), h.timeout)
+// run does what asks the store, for as long as it may take. While too many wait for the store it fails with an exception.
+func (h handler) run(ctx context.Context, do func(context.Context) (any, error)) (any, error) {
+	select {
+	case h.waiting <- struct{}{}:
+		defer func() { <-h.waiting }()
+	default:
+		return nil, turnedAway(cap(h.waiting))
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	return op.run(ctx, h.allocator, input, h.callerOf(c.Request))
+	return do(ctx)
 }
 
 func (h handler) callerOf(r *http.Request) caller {
@@ -173,13 +177,12 @@ func retryToken(header http.Header) string {
 }
 
 // report logs what a caller is not told of an error.
-func (h handler) report(c *gin.Context, operation string, err error) {
+func (h handler) report(ctx context.Context, operation, request string, err error) {
 	level := slog.LevelDebug
 	if exceptionOf(err).status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
-	h.log.Log(c.Request.Context(), level, "operation failed",
-		"operation", operation, "request_id", c.Writer.Header().Get(requestID), "error", err)
+	h.log.Log(ctx, level, "operation failed", "operation", operation, "request_id", request, "error", err)
 }
 
 // read decodes the body of a request. An empty body sets no member.

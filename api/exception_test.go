@@ -51,6 +51,7 @@ func TestEveryKindOfFailureHasAnException(t *testing.T) {
 		"InvalidGameSessionStatusException":    http.StatusBadRequest,
 		"InvalidRequestException":              http.StatusBadRequest,
 		"NotFoundException":                    http.StatusBadRequest,
+		"UnauthorizedException":                http.StatusBadRequest,
 	}
 	for _, kind := range kinds(t) {
 		if _, mapped := exceptions[kind]; !mapped {

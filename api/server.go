@@ -24,6 +24,9 @@ type Config struct {
 	AccessKeys map[string]string
 	// Ready fails while the service should get no requests. Default: while the store does not answer.
 	Ready func(context.Context) error
+	// PingTimeout is how long a game server may take to answer a ping before its connection is dropped. It is pinged twice as rarely.
+	// Default 15 s.
+	PingTimeout time.Duration
 	// Timeout is how long a call may take from the end of its request; what the store has not answered by then is given up.
 	// Default 2 s.
 	Timeout time.Duration
@@ -36,8 +39,18 @@ type Config struct {
 // readyTimeout is how long a readiness check may take.
 const readyTimeout = time.Second
 
-// New returns the handler of the service.
-func New(config Config) http.Handler {
+// Service is the handler of the service.
+type Service struct {
+	http.Handler
+	gameServers *gameServers
+}
+
+// DropGameServers ends the connections of game servers, each once the requests that have come are answered, and those that come yet. The
+// game servers connect again, to another instance. It is for the end: call it before the Allocator's store is closed.
+func (s *Service) DropGameServers() { s.gameServers.drop() }
+
+// New returns a service.
+func New(config Config) *Service {
 	if config.Ready == nil {
 		config.Ready = config.Allocator.Ready
 	}
@@ -45,11 +58,14 @@ func New(config Config) http.Handler {
 		config.Logger = slog.Default()
 	}
 	h := handler{
-		allocator: config.Allocator,
-		publicURL: config.PublicURL,
-		timeout:   cmp.Or(config.Timeout, 2*time.Second),
-		waiting:   make(chan struct{}, cmp.Or(config.MaxWaiting, 1024)),
-		log:       config.Logger,
+		allocator:   config.Allocator,
+		publicURL:   config.PublicURL,
+		accessKeys:  config.AccessKeys,
+		timeout:     cmp.Or(config.Timeout, 2*time.Second),
+		waiting:     make(chan struct{}, cmp.Or(config.MaxWaiting, 1024)),
+		gameServers: &gameServers{all: make(map[*gameServer]bool)},
+		pingTimeout: cmp.Or(config.PingTimeout, 15*time.Second),
+		log:         config.Logger,
 	}
 
 	gin.SetMode(gin.ReleaseMode)
@@ -58,11 +74,14 @@ func New(config Config) http.Handler {
 	engine.RedirectTrailingSlash = false // a redirect would name neither the request nor an exception
 	engine.Use(nameRequest, gin.CustomRecoveryWithWriter(io.Discard, func(c *gin.Context, panicked any) {
 		err := fmt.Errorf("panic: %v\n%s", panicked, debug.Stack())
-		h.report(c, c.Request.URL.Path, err)
+		h.report(c.Request.Context(), c.Request.URL.Path, c.Writer.Header().Get(requestID), err)
 		bindingOf(c).fail(c, exceptionOf(err))
 	}))
 	engine.POST("/", h.json)
 	engine.POST("/service/GameLift/operation/:operation", h.cbor)
+	for _, path := range []string{"/server-sdk", "/server-sdk/"} { // the C++ SDK adds a slash
+		engine.GET(path, h.serverSDK)
+	}
 	engine.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "alive\n") })
 	engine.GET("/readyz", func(c *gin.Context) { readyz(c, config.Ready) })
 	engine.NoRoute(func(c *gin.Context) {
@@ -71,7 +90,7 @@ func New(config Config) http.Handler {
 	engine.NoMethod(func(c *gin.Context) {
 		bindingOf(c).fail(c, refused(http.StatusMethodNotAllowed, "the method "+quoted(c.Request.Method)+" is not for "+quoted(c.Request.URL.Path)+"; use "+c.Writer.Header().Get("Allow")))
 	})
-	return engine
+	return &Service{engine, h.gameServers}
 }
 
 func readyz(c *gin.Context, ready func(context.Context) error) {

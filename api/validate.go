@@ -30,6 +30,7 @@ var patterns = map[string]*regexp.Regexp{
 	"buildIdOrArn":    regexp.MustCompile(`^build-\S+|^arn:.*:build/build-\S+`),
 	"scriptIdOrArn":   regexp.MustCompile(`^script-\S+|^arn:.*:script/script-\S+`),
 	"token":           regexp.MustCompile(`^[a-zA-Z0-9-]+$`),
+	"fleetName":       regexp.MustCompile(`^[a-zA-Z0-9.-]+$`),
 	"location":        regexp.MustCompile(`^[A-Za-z0-9\-]+$`),
 	"customLocation":  regexp.MustCompile(`^custom-[A-Za-z0-9\-]+$`),
 	"computeName":     regexp.MustCompile(`^[a-zA-Z0-9\-]+(/[a-zA-Z0-9\-]+)?$`),

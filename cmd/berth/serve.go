@@ -44,6 +44,7 @@ type serveCommand struct {
 	MaxWaiting          int           `default:"1024" help:"The most calls that may wait for the store at a time; further ones are turned away at once."`
 	WaitReplicas        int           `default:"0" help:"How many replicas must have a change before it is acknowledged."`
 	AutoActivate        *bool         `negatable:"" help:"Make game sessions of fleets without server processes ACTIVE at once, on a registered compute. The default without --redis."`
+	ActivationTimeout   time.Duration `default:"10m" help:"How long a server process may take to activate the game session that it was given."`
 	DrainDelay          time.Duration `default:"0s" help:"How long to go on serving after a signal to stop while /readyz says no, so that load balancers notice."`
 	Demo                bool          `help:"Create a game session with a few slots, and print commands to try it with."`
 	LogLevel            slog.Level    `default:"info" help:"What to log: debug, info, warn or error."`
@@ -54,6 +55,8 @@ func (s *serveCommand) Validate() error {
 	switch {
 	case s.ReservationTimeout <= 0 || s.ReservationTimeout%time.Millisecond != 0:
 		return fmt.Errorf("--reservation-timeout is %v; it must be a positive number of milliseconds", s.ReservationTimeout)
+	case s.ActivationTimeout <= 0 || s.ActivationTimeout%time.Millisecond != 0:
+		return fmt.Errorf("--activation-timeout is %v; it must be a positive number of milliseconds", s.ActivationTimeout)
 	case s.Retention <= 0:
 		return fmt.Errorf("--retention is %v; it must be positive", s.Retention)
 	case s.MaxPlayerSessions <= 0:
@@ -123,11 +126,12 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 		Quotas: allocator.Quotas{
 			Aliases: s.MaxAliases, Fleets: s.MaxFleets, ComputesPerFleet: s.MaxComputesPerFleet, Locations: s.MaxLocations, Queues: s.MaxQueues,
 		},
-		AutoActivate: s.AutoActivate == nil && (embedded || s.Demo) || s.AutoActivate != nil && *s.AutoActivate,
-		SweepOnly:    embedded,
-		WaitReplicas: s.WaitReplicas,
-		WaitTimeout:  max(time.Millisecond, (s.RedisTimeout / 2).Truncate(time.Millisecond)),
-		Logger:       log,
+		AutoActivate:      s.AutoActivate == nil && (embedded || s.Demo) || s.AutoActivate != nil && *s.AutoActivate,
+		ActivationTimeout: s.ActivationTimeout,
+		SweepOnly:         embedded,
+		WaitReplicas:      s.WaitReplicas,
+		WaitTimeout:       max(time.Millisecond, (s.RedisTimeout / 2).Truncate(time.Millisecond)),
+		Logger:            log,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
@@ -147,7 +151,7 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	defer stopClockwork()
 
 	var draining atomic.Bool
-	server := newServer(api.New(api.Config{
+	service := api.New(api.Config{
 		Allocator:  slots,
 		PublicURL:  s.PublicURL,
 		AccessKeys: accessKeys,
@@ -160,7 +164,10 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 		Timeout:    s.RedisTimeout,
 		MaxWaiting: s.MaxWaiting,
 		Logger:     log,
-	}), log)
+	})
+	server := newServer(service, log)
+	server.RegisterOnShutdown(service.DropGameServers)
+	defer service.DropGameServers() // waits for it; the store is to be told that they are gone
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	log.Info("serving", "addr", listener.Addr().String(), "tls", security != nil, "version", version())
@@ -187,6 +194,7 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	if err := server.Shutdown(deadline); err != nil {
 		return fmt.Errorf("requests were still in flight after %v: %w", shutdownTimeout, err)
 	}
+	service.DropGameServers()
 	stopClockwork()
 	running.Wait()
 	log.Info("stopped")

@@ -1,0 +1,306 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/berthgg/berth/allocator"
+)
+
+const (
+	// maxFrame is how many bytes a frame of a game server may have. The largest are those of a match backfill of 200 players.
+	maxFrame = 1 << 20
+	// maxQueued is how many requests of a game server may wait their turn, and maxQueuedBytes how many bytes they may have. Further ones are
+	// turned away.
+	maxQueued      = 64
+	maxQueuedBytes = 2 * maxFrame
+	// maxTurnedAway is how many requests are turned away, with none served between, before the connection is dropped.
+	maxTurnedAway = 1000
+	// writeTimeout is how long a write may take. Server SDKs stall for up to 5 s when they connect again.
+	writeTimeout = 10 * time.Second
+	// pingsEvery is after how many times as long as the answer to it may take the next ping is sent.
+	pingsEvery = 2
+)
+
+// gameServer is a connection of a game server. Requests are answered one after the other, in the order in which they came. An idle one has
+// one goroutine, that reads.
+type gameServer struct {
+	handler
+	socket  *websocket.Conn
+	process *allocator.ServerProcessConnection
+
+	mu          sync.Mutex
+	queue       []request // the first is being answered
+	queuedBytes int
+	turnedAway  int // since one was served
+	leaving     bool
+	dropped     error // why, if the service has
+	answering   sync.WaitGroup
+	alive       *time.Timer
+}
+
+func newGameServer(h handler, socket *websocket.Conn, process *allocator.ServerProcessConnection) *gameServer {
+	socket.SetReadLimit(maxFrame)
+	return &gameServer{handler: h, socket: socket, process: process}
+}
+
+// gameServers are the connections of game servers to a service.
+type gameServers struct {
+	mu      sync.Mutex
+	all     map[*gameServer]bool // those that are served
+	leaving bool
+	serving sync.WaitGroup
+}
+
+// serve serves a connection to its end.
+func (all *gameServers) serve(g *gameServer) {
+	all.mu.Lock()
+	if all.leaving {
+		all.mu.Unlock()
+		_ = g.socket.CloseNow()
+		return
+	}
+	all.all[g] = true
+	all.serving.Add(1)
+	all.mu.Unlock()
+	defer all.serving.Done()
+	g.serve()
+	all.mu.Lock()
+	delete(all.all, g)
+	all.mu.Unlock()
+}
+
+// drop ends all connections, each once the requests that have come are answered. Server SDKs connect again at once: there is no close
+// frame, after which some would not.
+func (all *gameServers) drop() {
+	all.mu.Lock()
+	all.leaving = true
+	for g := range all.all {
+		go g.leave()
+	}
+	all.mu.Unlock()
+	all.serving.Wait()
+}
+
+// serve serves the connection to its end.
+func (g *gameServer) serve() {
+	ctx, end := context.WithCancel(context.Background()) // it outlives its request
+	defer end()
+	log := g.log.With(whose(g.process.ID))
+	err := g.withinTimeout(ctx, func(ctx context.Context) error { return g.process.Open(ctx, g.push) })
+	if err == nil {
+		log.DebugContext(ctx, "a game server has connected")
+		g.alive = time.AfterFunc(pingsEvery*g.pingTimeout, func() { g.try(ctx) })
+		err = g.read(ctx)
+		g.alive.Stop()
+	}
+	_ = g.socket.CloseNow()
+	g.answering.Wait()
+	if err := g.withinTimeout(ctx, g.process.Close); err != nil {
+		log.WarnContext(ctx, "a game server has disconnected, and the store could not be told", "error", err)
+	}
+	level := slog.LevelWarn
+	if g.isLeaving() || isEnd(err) {
+		level = slog.LevelDebug
+	}
+	log.Log(ctx, level, "the connection of a game server has ended", "reason", err)
+}
+
+func (g *gameServer) withinTimeout(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, g.timeout)
+	defer cancel()
+	return do(ctx)
+}
+
+// isEnd tells whether a connection has ended as connections do, by the will of the game server or with its process.
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || websocket.CloseStatus(err) == websocket.StatusNormalClosure ||
+		websocket.CloseStatus(err) == websocket.StatusGoingAway
+}
+
+// try pings the game server, and ends a connection whose other side is gone.
+func (g *gameServer) try(ctx context.Context) {
+	if err := g.ping(ctx); err != nil {
+		g.drop(err)
+		return
+	}
+	g.alive.Reset(pingsEvery * g.pingTimeout)
+}
+
+func (g *gameServer) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, g.pingTimeout)
+	defer cancel()
+	return g.socket.Ping(ctx)
+}
+
+// drop ends the connection. There is no close frame, so that the Server SDK connects again.
+func (g *gameServer) drop(reason error) {
+	g.mu.Lock()
+	g.dropped = cmp.Or(g.dropped, reason)
+	g.mu.Unlock()
+	_ = g.socket.CloseNow()
+}
+
+// leave ends the connection when the requests that have come are answered.
+func (g *gameServer) leave() {
+	g.mu.Lock()
+	g.leaving = true
+	g.mu.Unlock()
+	g.answering.Wait()
+	_ = g.socket.CloseNow()
+}
+
+func (g *gameServer) isLeaving() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.leaving
+}
+
+// read reads requests until the connection ends, and returns why it has.
+func (g *gameServer) read(ctx context.Context) error {
+	for {
+		kind, frame, err := g.socket.Read(ctx)
+		if err == nil && kind != websocket.MessageText {
+			err = errors.New("it sent a binary frame; the protocol has text frames alone")
+		}
+		var r request
+		if err == nil {
+			r, err = parseRequest(frame)
+		}
+		if err == nil {
+			err = g.take(ctx, r)
+		}
+		if err != nil {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return cmp.Or(g.dropped, err)
+		}
+	}
+}
+
+// take has a request answered in its turn, or turns it away when too many wait.
+func (g *gameServer) take(ctx context.Context, r request) error {
+	g.mu.Lock()
+	if g.leaving { // the game server sends it again to where it connects next
+		g.mu.Unlock()
+		return nil
+	}
+	if len(g.queue) < maxQueued && g.queuedBytes+len(r.frame) <= maxQueuedBytes {
+		g.queue = append(g.queue, r)
+		g.queuedBytes += len(r.frame)
+		if len(g.queue) == 1 {
+			g.answering.Go(func() { g.answerAll(ctx) })
+		}
+		g.mu.Unlock()
+		return nil
+	}
+	g.turnedAway++
+	flood := g.turnedAway > maxTurnedAway
+	g.mu.Unlock()
+	if flood {
+		return errors.New("it goes on sending requests while dozens wait for their answers")
+	}
+	return g.respond(ctx, r, nil, exception{code: http.StatusTooManyRequests, message: "too many requests of this process wait for their answers; nothing was changed, send it again later"})
+}
+
+// answerAll answers the requests that wait, until none does.
+func (g *gameServer) answerAll(ctx context.Context) {
+	for {
+		g.mu.Lock()
+		r := g.queue[0]
+		g.mu.Unlock()
+		output, err := g.answer(ctx, r)
+		if err != nil {
+			g.report(ctx, r.Action, "", err)
+			err = g.respond(ctx, r, nil, exceptionOf(err))
+		} else {
+			err = g.respond(ctx, r, output, exception{code: http.StatusOK})
+		}
+		if err != nil {
+			g.drop(err)
+		}
+		g.mu.Lock()
+		g.queue[0] = request{}
+		g.queue = g.queue[1:]
+		g.queuedBytes -= len(r.frame)
+		g.turnedAway = 0
+		done := len(g.queue) == 0
+		if done {
+			g.queue = nil
+		}
+		g.mu.Unlock()
+		if done {
+			return
+		}
+	}
+}
+
+// answer does what a request asks for.
+func (g *gameServer) answer(ctx context.Context, r request) (any, error) {
+	do, known := actions[r.Action]
+	if !known {
+		return nil, invalid("there is no action %s", quoted(r.Action))
+	}
+	input := do.newInput()
+	if err := awsJSON.decode(r.frame, input); err != nil {
+		return nil, invalid("the request is not a valid %s: %s", do.name, undecodable(err))
+	}
+	if err := validate(input); err != nil {
+		return nil, err
+	}
+	return g.run(ctx, func(ctx context.Context) (output any, err error) {
+		if do.once == never {
+			return do.run(ctx, g, input, r)
+		}
+		err = g.process.Once(ctx, r.Action+" "+r.RequestID, do.once == answered, func(ctx context.Context) error {
+			output, err = do.run(ctx, g, input, r)
+			return err
+		})
+		return output, err
+	})
+}
+
+// respond writes the response to a request. Output may be nil, or a struct of further members.
+func (g *gameServer) respond(ctx context.Context, r request, output any, e exception) error {
+	frame := response{Action: r.Action, RequestID: r.RequestID, StatusCode: e.code, ErrorMessage: shortened(e.message, maxMessage)}
+	if output != nil {
+		members, err := awsJSON.encode(output)
+		if err != nil {
+			return fmt.Errorf("the answer to %s cannot be written: %w", r.Action, err)
+		}
+		frame.Members = members
+	}
+	return g.write(ctx, frame)
+}
+
+func (g *gameServer) write(ctx context.Context, frame any) error {
+	text, err := awsJSON.encode(frame)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return g.socket.Write(ctx, websocket.MessageText, text)
+}
+
+// push tells the game server something. It has surely received that once it answers a ping that follows.
+func (g *gameServer) push(ctx context.Context, p allocator.Push) error {
+	err := g.write(ctx, pushFrame(p))
+	if err == nil {
+		err = g.ping(ctx)
+	}
+	if err != nil {
+		g.drop(fmt.Errorf("it could not be told something: %w", err))
+	}
+	return err
+}

@@ -1,0 +1,308 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/berthgg/berth/allocator"
+)
+
+// request is a frame of a game server.
+type request struct {
+	Action    string
+	RequestID string `json:"RequestId"`
+	frame     []byte
+}
+
+// parseRequest reads a frame as far as it has to be read to be answered.
+func parseRequest(frame []byte) (request, error) {
+	r := request{frame: frame}
+	if err := awsJSON.decode(frame, &r); err != nil {
+		return r, errors.New("it sent a frame that is no request: " + undecodable(err))
+	}
+	if r.Action == "" || r.RequestID == "" {
+		return r, errors.New("it sent a request without Action or RequestId, which cannot be answered")
+	}
+	return r, nil
+}
+
+// response is a frame that answers a request. The Server SDK needs the first three members.
+type response struct {
+	Action       string
+	RequestID    string `json:"RequestId"`
+	StatusCode   int
+	ErrorMessage string         `json:",omitzero"`
+	Members      jsontext.Value `json:",inline,omitzero"` // of the action
+}
+
+// action is a row of the table of what game servers ask for.
+type action struct {
+	name     string
+	once     once
+	newInput func() any
+	// run takes what newInput returned, filled and valid, and returns a struct of further members of the response, or nil.
+	run func(ctx context.Context, g *gameServer, input any, r request) (any, error)
+}
+
+// once says how a request is answered that comes a second time, with the same RequestId.
+type once int
+
+const (
+	never    once = iota // as if it came the first time: nothing is changed by it, or nothing more than by one
+	refusal              // if it was refused, as then; otherwise what it does notices by itself that it is repeated
+	answered             // as the first time
+)
+
+func actionRow[In any](name string, o once, run func(context.Context, *gameServer, *In, request) (any, error)) action {
+	return action{name, o, func() any { return new(In) }, func(ctx context.Context, g *gameServer, input any, r request) (any, error) {
+		return run(ctx, g, input.(*In), r)
+	}}
+}
+
+// operationRow makes a row of an operation of the control plane, on a game session that must run on the process.
+func operationRow[In any](name string, gameSession func(*In) *string) action {
+	return actionRow(name, refusal, func(ctx context.Context, g *gameServer, in *In, r request) (any, error) {
+		if err := g.process.Hosts(ctx, allocator.GameSessionID(*gameSession(in))); err != nil {
+			return nil, err
+		}
+		_, err := operations[name].run(ctx, g.allocator, in, caller{retryToken: g.retryToken(r)})
+		return nil, err
+	})
+}
+
+// retryToken names a request among all of all processes.
+func (g *gameServer) retryToken(r request) string {
+	return "server process " + string(g.process.ID.FleetID) + " " + g.process.ID.ComputeName + " " + g.process.ID.ProcessID + " " + r.RequestID
+}
+
+var actions = func() map[string]action {
+	byName := make(map[string]action)
+	for _, row := range []action{
+		actionRow("ActivateServerProcess", answered, activateServerProcess),
+		actionRow("HeartbeatServerProcess", never, heartbeatServerProcess),
+		actionRow("TerminateServerProcess", answered, terminateServerProcess),
+		actionRow("ActivateGameSession", refusal, activateGameSession),
+		operationRow("AcceptPlayerSession", func(in *playerSessionInput) *string { return in.GameSessionId }),
+		operationRow("RemovePlayerSession", func(in *playerSessionInput) *string { return in.GameSessionId }),
+		actionRow("UpdatePlayerSessionCreationPolicy", answered, updatePlayerSessionCreationPolicy),
+		actionRow("DescribePlayerSessions", never, describeOwnPlayerSessions),
+		actionRow("StartMatchBackfill", never, noMatchmaker),
+		actionRow("StopMatchBackfill", never, noMatchmaker),
+		actionRow("GetComputeCertificate", never, getComputeCertificate),
+		actionRow("GetFleetRoleCredentials", never, getFleetRoleCredentials),
+	} {
+		byName[row.name] = row
+	}
+	return byName
+}()
+
+type activateServerProcessInput struct {
+	SdkVersion  *string `validate:"omitnil,max=128"`
+	SdkLanguage *string `validate:"omitnil,max=128"`
+	Port        *int    `validate:"required,min=1,max=60000"`
+}
+
+func activateServerProcess(ctx context.Context, g *gameServer, in *activateServerProcessInput, _ request) (any, error) {
+	return nil, g.process.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{
+		Port: *in.Port, SDK: value(in.SdkLanguage) + " " + value(in.SdkVersion),
+	})
+}
+
+type heartbeatServerProcessInput struct {
+	HealthStatus *bool `validate:"required"`
+}
+
+func heartbeatServerProcess(ctx context.Context, g *gameServer, in *heartbeatServerProcessInput, _ request) (any, error) {
+	return nil, g.process.HeartbeatServerProcess(ctx, *in.HealthStatus)
+}
+
+func terminateServerProcess(ctx context.Context, g *gameServer, _ *nothing, _ request) (any, error) {
+	return nil, g.process.TerminateServerProcess(ctx)
+}
+
+type activateGameSessionInput struct {
+	GameSessionId *string `validate:"required,min=1,max=512,pattern=gameSessionId"`
+}
+
+func activateGameSession(ctx context.Context, g *gameServer, in *activateGameSessionInput, _ request) (any, error) {
+	return nil, g.process.ActivateGameSession(ctx, allocator.GameSessionID(*in.GameSessionId))
+}
+
+type playerSessionCreationPolicyInput struct {
+	GameSessionId       *string `validate:"required,min=1,max=512,pattern=gameSessionId"`
+	PlayerSessionPolicy *string `validate:"required,oneof=ACCEPT_ALL DENY_ALL"`
+}
+
+func updatePlayerSessionCreationPolicy(ctx context.Context, g *gameServer, in *playerSessionCreationPolicyInput, r request) (any, error) {
+	if err := g.process.Hosts(ctx, allocator.GameSessionID(*in.GameSessionId)); err != nil {
+		return nil, err
+	}
+	_, err := operations["UpdateGameSession"].run(ctx, g.allocator, &updateGameSessionInput{
+		GameSessionId: in.GameSessionId, PlayerSessionCreationPolicy: in.PlayerSessionPolicy,
+	}, caller{retryToken: g.retryToken(r)})
+	return nil, err
+}
+
+// hostedPlayerSession is the shape of a player session for game servers. What is not set is null.
+type hostedPlayerSession struct {
+	PlayerId        string
+	PlayerSessionId string
+	GameSessionId   string
+	FleetId         string
+	PlayerData      *string
+	IpAddress       *string
+	Port            int
+	DnsName         *string
+	Status          string
+	CreationTime    int64 // ms since the epoch
+	TerminationTime *int64
+}
+
+func hostedPlayerSessionShape(s playerSession) hostedPlayerSession {
+	shape := hostedPlayerSession{
+		PlayerId: s.PlayerId, PlayerSessionId: s.PlayerSessionId, GameSessionId: s.GameSessionId, FleetId: s.FleetId,
+		PlayerData: given(s.PlayerData), IpAddress: given(s.IpAddress), Port: s.Port, DnsName: given(s.DnsName), Status: s.Status,
+		CreationTime: time.Time(s.CreationTime).UnixMilli(),
+	}
+	if !s.TerminationTime.IsZero() {
+		ended := time.Time(s.TerminationTime).UnixMilli()
+		shape.TerminationTime = &ended
+	}
+	return shape
+}
+
+type hostedPlayerSessionsOutput struct {
+	NextToken      *string
+	PlayerSessions []hostedPlayerSession
+}
+
+// describeOwnPlayerSessions shows a process the player sessions of the game sessions that run on it, and no others.
+func describeOwnPlayerSessions(ctx context.Context, g *gameServer, in *describePlayerSessionsInput, _ request) (any, error) {
+	for _, empty := range []**string{&in.GameSessionId, &in.PlayerId, &in.PlayerSessionId, &in.PlayerSessionStatusFilter, &in.NextToken} {
+		if value(*empty) == "" {
+			*empty = nil
+		}
+	}
+	if in.GameSessionId != nil {
+		if err := g.process.Hosts(ctx, allocator.GameSessionID(*in.GameSessionId)); err != nil {
+			return nil, err
+		}
+	}
+	found, err := operations["DescribePlayerSessions"].run(ctx, g.allocator, in, caller{})
+	if err != nil {
+		return nil, err
+	}
+	page := found.(*playerSessionsOutput)
+	output := hostedPlayerSessionsOutput{NextToken: given(page.NextToken), PlayerSessions: []hostedPlayerSession{}}
+	for _, s := range page.PlayerSessions {
+		err := g.process.Hosts(ctx, allocator.GameSessionID(s.GameSessionId))
+		switch {
+		case err == nil:
+			output.PlayerSessions = append(output.PlayerSessions, hostedPlayerSessionShape(s))
+		case !errors.Is(err, allocator.ErrNotFound):
+			return nil, err
+		case in.PlayerSessionId != nil:
+			return nil, &allocator.Error{Kind: allocator.ErrNotFound, Message: "there is no player session " + quoted(*in.PlayerSessionId) + " in a game session of this process"}
+		}
+	}
+	return output, nil
+}
+
+func noMatchmaker(context.Context, *gameServer, *nothing, request) (any, error) {
+	return nil, invalid("Berth has no matchmaker, so nothing can be backfilled; players are let in with CreatePlayerSession")
+}
+
+type computeCertificateOutput struct{ CertificatePath, ComputeName string }
+
+func getComputeCertificate(_ context.Context, g *gameServer, _ *nothing, _ request) (any, error) {
+	return computeCertificateOutput{g.process.CertificatePath(), g.process.ID.ComputeName}, nil
+}
+
+// fleetRoleCredentialsOutput is, when empty, how the Server SDK learns that the fleet has no role.
+type fleetRoleCredentialsOutput struct{ AccessKeyId string }
+
+func getFleetRoleCredentials(context.Context, *gameServer, *nothing, request) (any, error) {
+	return fleetRoleCredentialsOutput{}, nil
+}
+
+// What a game server is told. There is no RequestId: with one, Server SDKs take it for an answer.
+
+type createGameSessionPush struct {
+	Action                    string
+	GameSessionId             string
+	GameSessionName           string
+	GameSessionData           string
+	MatchmakerData            string
+	MaximumPlayerSessionCount int
+	IpAddress                 string
+	Port                      int
+	DnsName                   string
+	GameProperties            map[string]string
+}
+
+type updateGameSessionPush struct {
+	Action           string
+	GameSession      hostedGameSession
+	UpdateReason     string
+	BackfillTicketId string
+}
+
+type hostedGameSession struct {
+	GameSessionId             string
+	Name                      string
+	FleetId                   string
+	MaximumPlayerSessionCount int
+	IpAddress                 string
+	Port                      int
+	DnsName                   string
+	GameSessionData           string
+	MatchmakerData            string
+	GameProperties            map[string]string
+	Location                  string
+	Status                    string
+	StatusReason              string
+}
+
+type terminateProcessPush struct {
+	Action          string
+	TerminationTime int64 // ms since the epoch
+}
+
+// pushFrame is what a game server is told, as a frame.
+func pushFrame(p allocator.Push) any {
+	switch p := p.(type) {
+	case allocator.StartGameSession:
+		s := p.GameSession
+		return createGameSessionPush{
+			Action: "CreateGameSession", GameSessionId: string(s.ID), GameSessionName: s.Name, GameSessionData: s.GameSessionData,
+			MaximumPlayerSessionCount: s.MaximumPlayerSessionCount, IpAddress: s.IPAddress, Port: s.Port, DnsName: s.DNSName,
+			GameProperties: propertiesObject(s.GameProperties),
+		}
+	case allocator.UpdatedGameSession:
+		s := p.GameSession
+		return updateGameSessionPush{
+			Action: "UpdateGameSession",
+			GameSession: hostedGameSession{
+				GameSessionId: string(s.ID), Name: s.Name, FleetId: string(s.FleetID), MaximumPlayerSessionCount: s.MaximumPlayerSessionCount,
+				IpAddress: s.IPAddress, Port: s.Port, DnsName: s.DNSName, GameSessionData: s.GameSessionData,
+				GameProperties: propertiesObject(s.GameProperties), Location: s.Location, Status: string(s.Status), StatusReason: string(s.StatusReason),
+			},
+			UpdateReason: "MATCHMAKING_DATA_UPDATED", // the one that there is which reports no failure
+		}
+	case allocator.TerminateProcess:
+		return terminateProcessPush{"TerminateProcess", p.By.UnixMilli()}
+	}
+	panic("api: a push that is not known")
+}
+
+// propertiesObject is never null.
+func propertiesObject(of map[string]string) map[string]string {
+	if of == nil {
+		return map[string]string{}
+	}
+	return maps.Clone(of)
+}

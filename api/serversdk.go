@@ -1,0 +1,97 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/coder/websocket"
+	"github.com/gin-gonic/gin"
+
+	"github.com/berthgg/berth/allocator"
+)
+
+// signed is what a game server gives for a token when it has signed its connection.
+const signed = "SigV4"
+
+// connectQuery is the query of a connection of a game server, as far as it says who connects.
+type connectQuery struct {
+	FleetId   string `validate:"required,min=1,max=512,pattern=fleetName"`
+	ComputeId string `validate:"required,min=1,max=128,pattern=computeName"`
+	PID       string `validate:"required,min=1,max=1024"` // pID on the wire
+}
+
+// serverSDK serves GET /server-sdk: the WebSocket of a game server that was built with the GameLift Server SDK. Who lacks a valid token or
+// signature is refused before it is one.
+func (h handler) serverSDK(c *gin.Context) {
+	process, refusal := h.authenticate(c.Request)
+	if refusal != nil {
+		c.String(refusal.status, "%s\n", refusal.message)
+		return
+	}
+	socket, err := websocket.Accept(c.Writer, c.Request, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // of the origin: no browser has a token
+	})
+	if err != nil { // and it has been told why
+		h.log.DebugContext(c.Request.Context(), "no WebSocket for a game server", "error", err)
+		return
+	}
+	h.gameServers.serve(newGameServer(h, socket, process))
+}
+
+// authenticate finds out which server process connects.
+func (h handler) authenticate(r *http.Request) (*allocator.ServerProcessConnection, *exception) {
+	query := r.URL.Query()
+	id, credential, err := h.credentialOf(query)
+	if err != nil {
+		return nil, h.turnAway(r, query, err)
+	}
+	process, err := h.run(r.Context(), func(ctx context.Context) (any, error) {
+		return h.allocator.AuthenticateServerProcess(ctx, id, credential)
+	})
+	if err != nil {
+		return nil, h.turnAway(r, query, err)
+	}
+	return process.(*allocator.ServerProcessConnection), nil
+}
+
+// credentialOf reads who connects and with what. A signature is verified.
+func (h handler) credentialOf(query url.Values) (allocator.ServerProcessID, allocator.Credential, error) {
+	who := connectQuery{query.Get("FleetId"), query.Get("ComputeId"), query.Get("pID")}
+	id := allocator.ServerProcessID{FleetID: allocator.FleetID(who.FleetId), ComputeName: who.ComputeId, ProcessID: who.PID}
+	if err := validate(&who); err != nil {
+		return id, allocator.Credential{}, err
+	}
+	if token := query.Get("Authorization"); token != signed {
+		return id, allocator.Credential{Token: token}, nil
+	}
+	signedAt, err := verifySignature(query, h.allocator.Region(), h.accessKeys)
+	if err != nil {
+		return id, allocator.Credential{}, err
+	}
+	return id, allocator.Credential{Signature: query.Get("X-Amz-Signature"), SignedAt: signedAt}, nil
+}
+
+// turnAway logs why a game server may not connect, and returns what it is told. The Server SDK looks at the status alone.
+func (h handler) turnAway(r *http.Request, query url.Values, err error) *exception {
+	told := exceptionOf(err)
+	var forged *signatureError
+	switch {
+	case errors.As(err, &forged):
+		told = refused(http.StatusForbidden, forged.message)
+	case errors.Is(err, allocator.ErrUnauthorized):
+		told.status = http.StatusForbidden
+	case told.status >= http.StatusInternalServerError:
+		told.status = http.StatusServiceUnavailable
+	}
+	h.log.WarnContext(r.Context(), "a game server was not let in",
+		"fleet", quoted(query.Get("FleetId")), "compute", quoted(query.Get("ComputeId")), "process", quoted(query.Get("pID")), "remote", r.RemoteAddr, "error", err)
+	return &told
+}
+
+// whose names a server process in the log.
+func whose(id allocator.ServerProcessID) slog.Attr {
+	return slog.Group("process", "fleet", id.FleetID, "compute", id.ComputeName, "id", id.ProcessID)
+}
