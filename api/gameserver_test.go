@@ -2,14 +2,31 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"iter"
 	"log/slog"
+	"maps"
+	"math"
+	"net"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
 	"github.com/berthgg/berth/allocator"
+	"github.com/berthgg/berth/allocator/allocatortest"
 	"github.com/berthgg/berth/api"
 	"github.com/berthgg/berth/api/gameserver"
 )
@@ -21,14 +38,17 @@ const patience = 30 * time.Second
 type instance struct {
 	*service
 	*api.Service
-	url string // ws://…/server-sdk
+	url  string // ws://…/server-sdk
+	gate *gate
 }
 
 // newInstance starts an instance on the store of a service.
 func (s *service) newInstance(change ...func(*api.Config)) *instance {
 	s.t.Helper()
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	slots, err := allocator.Open(s.t.Context(), allocator.Config{Redis: s.store.NewClient(s.t), AutoActivate: true, Logger: log, Quotas: quotas})
+	client, gate := s.store.NewClient(s.t), new(gate)
+	client.AddHook(gate)
+	slots, err := allocator.Open(s.t.Context(), allocator.Config{Redis: client, AutoActivate: true, Logger: log, Quotas: quotas})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -36,7 +56,7 @@ func (s *service) newInstance(change ...func(*api.Config)) *instance {
 	for _, c := range change {
 		c(&config)
 	}
-	i := &instance{service: s, Service: api.New(config)}
+	i := &instance{service: s, Service: api.New(config), gate: gate}
 	server := httptest.NewServer(i.Service)
 	i.url = "ws" + strings.TrimPrefix(server.URL, "http") + "/server-sdk"
 	ctx, stop := context.WithCancel(context.Background())
@@ -67,6 +87,20 @@ type peer struct {
 	starts     chan gameserver.GameSession
 	updates    chan gameserver.GameSessionUpdate
 	terminates chan time.Time
+	healthy    chan bool // has an element for each heartbeat that was answered
+
+	mu     sync.Mutex
+	frames []string // in both directions
+}
+
+// trace keeps a frame.
+func (p *peer) trace(direction gameserver.Direction, frame []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frames = append(p.frames, direction.String()+" "+string(frame))
+	if direction == gameserver.Received && strings.Contains(string(frame), `"HeartbeatServerProcess"`) {
+		p.healthy <- true
+	}
 }
 
 // config is how a game server of a process id connects to an instance.
@@ -83,8 +117,9 @@ func (i *instance) connect(processID string, change ...func(*gameserver.Config))
 	config := i.config(processID)
 	p := &peer{
 		t: i.t, starts: make(chan gameserver.GameSession, 100),
-		updates: make(chan gameserver.GameSessionUpdate, 100), terminates: make(chan time.Time, 100),
+		updates: make(chan gameserver.GameSessionUpdate, 100), terminates: make(chan time.Time, 100), healthy: make(chan bool, 1000),
 	}
+	config.Trace = p.trace
 	config.OnStartGameSession = func(_ context.Context, _ *gameserver.Process, s gameserver.GameSession) { p.starts <- s }
 	config.OnUpdateGameSession = func(_ context.Context, _ *gameserver.Process, u gameserver.GameSessionUpdate) { p.updates <- u }
 	config.OnProcessTerminate = func(_ context.Context, _ *gameserver.Process, at time.Time) { p.terminates <- at }
@@ -104,6 +139,7 @@ func (i *instance) start(processID string, change ...func(*gameserver.Config)) *
 	i.t.Helper()
 	p := i.connect(processID, change...)
 	p.must("ProcessReady", p.ProcessReady(i.t.Context(), 7777, []string{"/var/log/game.log"}))
+	next(i.t, p.healthy)
 	return p
 }
 
@@ -146,15 +182,646 @@ func wantCode(t testing.TB, what string, err error, code int, message string) {
 	}
 }
 
-func TestGameServerPlaysAWholeRun(t *testing.T) {
+// The frames of a whole run, as the protocol has them, and what stands for what differs from run to run: <id> the RequestId, <gs>, <ps>,
+// <fleet> and <ms> for ids and times. Server SDKs differ in what they send, and must get the same.
+var wholeRun = []string{
+	`<- {"Action":"ActivateServerProcess","RequestId":"<id>","SdkVersion":"5.6.0","SdkLanguage":"Go","Port":7777,"LogPaths":["/var/log/game.log"]}`,
+	`-> {"Action":"ActivateServerProcess","RequestId":"<id>","StatusCode":200}`,
+	`<- {"Action":"HeartbeatServerProcess","RequestId":"<id>","HealthStatus":true}`,
+	`-> {"Action":"HeartbeatServerProcess","RequestId":"<id>","StatusCode":200}`,
+	`-> {"Action":"CreateGameSession","DnsName":"box.example","GameProperties":{"k":"v"},"GameSessionData":"d","GameSessionId":"<gs>","GameSessionName":"n","IpAddress":"192.0.2.7","MatchmakerData":"","MaximumPlayerSessionCount":10,"Port":7777}`,
+	`<- {"Action":"ActivateGameSession","RequestId":"<id>","GameSessionId":"<gs>"}`,
+	`-> {"Action":"ActivateGameSession","RequestId":"<id>","StatusCode":200}`,
+	`<- {"Action":"AcceptPlayerSession","RequestId":"<id>","GameSessionId":"<gs>","PlayerSessionId":"<ps>"}`,
+	`-> {"Action":"AcceptPlayerSession","RequestId":"<id>","StatusCode":200}`,
+	`<- {"Action":"AcceptPlayerSession","RequestId":"<id>","GameSessionId":"<gs>","PlayerSessionId":"psess-bad"}`,
+	`-> {"Action":"AcceptPlayerSession","ErrorMessage":"there is no player session psess-bad, or it ended longer ago than ended ones are kept","RequestId":"<id>","StatusCode":404}`,
+	`<- {"Action":"DescribePlayerSessions","RequestId":"<id>","GameSessionId":"<gs>","PlayerSessionStatusFilter":"ACTIVE","Limit":10}`,
+	`-> {"Action":"DescribePlayerSessions","NextToken":null,"PlayerSessions":[{"CreationTime":"<ms>","DnsName":"box.example","FleetId":"<fleet>","GameSessionId":"<gs>","IpAddress":"192.0.2.7","PlayerData":null,"PlayerId":"anyone","PlayerSessionId":"<ps>","Port":7777,"Status":"ACTIVE","TerminationTime":null}],"RequestId":"<id>","StatusCode":200}`,
+	`<- {"Action":"UpdatePlayerSessionCreationPolicy","RequestId":"<id>","GameSessionId":"<gs>","PlayerSessionPolicy":"DENY_ALL"}`,
+	`-> {"Action":"UpdatePlayerSessionCreationPolicy","RequestId":"<id>","StatusCode":200}`,
+	`<- {"Action":"RemovePlayerSession","RequestId":"<id>","GameSessionId":"<gs>","PlayerSessionId":"<ps>"}`,
+	`-> {"Action":"RemovePlayerSession","RequestId":"<id>","StatusCode":200}`,
+	`<- {"Action":"DescribePlayerSessions","RequestId":"<id>","PlayerSessionId":"<ps>"}`,
+	`-> {"Action":"DescribePlayerSessions","NextToken":null,"PlayerSessions":[{"CreationTime":"<ms>","DnsName":"box.example","FleetId":"<fleet>","GameSessionId":"<gs>","IpAddress":"192.0.2.7","PlayerData":null,"PlayerId":"anyone","PlayerSessionId":"<ps>","Port":7777,"Status":"COMPLETED","TerminationTime":"<ms>"}],"RequestId":"<id>","StatusCode":200}`,
+	`<- {"Action":"GetComputeCertificate","RequestId":"<id>"}`,
+	`-> {"Action":"GetComputeCertificate","CertificatePath":"","ComputeName":"box","RequestId":"<id>","StatusCode":200}`,
+	`<- {"Action":"GetFleetRoleCredentials","RequestId":"<id>","RoleArn":"arn:aws:iam::123456789012:role/x","RoleSessionName":"fleet-1-host-1"}`,
+	`-> {"Action":"GetFleetRoleCredentials","AccessKeyId":"","RequestId":"<id>","StatusCode":200}`,
+	`<- {"Action":"StopMatchBackfill","RequestId":"<id>","GameSessionArn":"<gs>","MatchmakingConfigurationArn":"arn:aws:gamelift:us-east-1::matchmakingconfiguration/m","TicketId":"ticket"}`,
+	`-> {"Action":"StopMatchBackfill","ErrorMessage":"Berth has no matchmaker, so nothing can be backfilled; players are let in with CreatePlayerSession","RequestId":"<id>","StatusCode":400}`,
+	`-> {"Action":"UpdateGameSession","BackfillTicketId":"","GameSession":{"DnsName":"box.example","FleetId":"<fleet>","GameProperties":{"k":"v"},"GameSessionData":"d","GameSessionId":"<gs>","IpAddress":"192.0.2.7","Location":"custom-cellar","MatchmakerData":"","MaximumPlayerSessionCount":5,"Name":"renamed","Port":7777,"Status":"ACTIVE","StatusReason":""},"UpdateReason":"MATCHMAKING_DATA_UPDATED"}`,
+	`-> {"Action":"TerminateProcess","TerminationTime":"<ms>"}`,
+	`<- {"Action":"TerminateServerProcess","RequestId":"<id>"}`,
+	`-> {"Action":"TerminateServerProcess","RequestId":"<id>","StatusCode":200}`,
+}
+
+func TestFramesAreThoseOfTheProtocol(t *testing.T) {
+	for _, dialect := range []gameserver.Dialect{gameserver.Go, gameserver.Cpp, gameserver.CSharp} {
+		t.Run(dialect.String(), func(t *testing.T) {
+			s := newService(t)
+			i := s.newInstance()
+			ctx := t.Context()
+			p := i.start("one", func(c *gameserver.Config) { c.Dialect = dialect })
+			game := s.mustCall("CreateGameSession", members{
+				"FleetId": s.fleet, "MaximumPlayerSessionCount": 10, "Name": "n", "GameSessionData": "d", "GameProperties": []property{{"k", "v"}},
+			}).text("GameSession", "GameSessionId")
+			started := next(t, p.starts)
+			if started.GameSessionID != game || started.GameProperties["k"] != "v" {
+				t.Errorf("it was told to start %+v", started)
+			}
+			p.must("ActivateGameSession", p.ActivateGameSession(ctx, game))
+			player := s.reserve(game)
+			p.must("AcceptPlayerSession", p.AcceptPlayerSession(ctx, game, player))
+			wantCode(t, "accepting what there is not", p.AcceptPlayerSession(ctx, game, "psess-bad"), 404, "psess-bad")
+			_, err := p.DescribePlayerSessions(ctx, gameserver.PlayerSessionQuery{GameSessionID: game, Status: gameserver.Active, Limit: 10})
+			p.must("DescribePlayerSessions", err)
+			p.must("UpdatePlayerSessionCreationPolicy", p.UpdatePlayerSessionCreationPolicy(ctx, game, gameserver.DenyAll))
+			if got := s.mustCall("DescribeGameSessions", members{"GameSessionId": game}).text("GameSessions", 0, "PlayerSessionCreationPolicy"); got != "DENY_ALL" {
+				t.Errorf("the policy is %s", got)
+			}
+			p.must("RemovePlayerSession", p.RemovePlayerSession(ctx, game, player))
+			page, err := p.DescribePlayerSessions(ctx, gameserver.PlayerSessionQuery{PlayerSessionID: player})
+			p.must("DescribePlayerSessions", err)
+			if got := page.PlayerSessions; len(got) != 1 || !got[0].CreationTime.Equal(s.store.Now()) || !got[0].TerminationTime.Equal(s.store.Now()) {
+				t.Errorf("the player sessions are %+v", got)
+			}
+			_, err = p.GetComputeCertificate(ctx)
+			p.must("GetComputeCertificate", err)
+			_, err = p.GetFleetRoleCredentials(ctx, "arn:aws:iam::123456789012:role/x", "fleet-1-host-1")
+			p.must("GetFleetRoleCredentials", err)
+			err = p.StopMatchBackfill(ctx, game, "arn:aws:gamelift:us-east-1::matchmakingconfiguration/m", "ticket")
+			wantCode(t, "StopMatchBackfill", err, 400, "no matchmaker")
+			s.mustCall("UpdateGameSession", members{"GameSessionId": game, "Name": "renamed", "MaximumPlayerSessionCount": 5})
+			if update := next(t, p.updates); update.GameSession.Name != "renamed" {
+				t.Errorf("it was told of %+v", update)
+			}
+			s.mustCall("TerminateGameSession", members{"GameSessionId": game, "TerminationMode": "TRIGGER_ON_PROCESS_TERMINATE"})
+			next(t, p.terminates)
+			p.must("ProcessEnding", p.ProcessEnding(ctx))
+			p.Close()
+			_, err = i.connectRaw(t, "two").read()
+			if err == nil {
+				t.Error("a connection that asked nothing was told something")
+			}
+
+			names := strings.NewReplacer(game, "<gs>", player, "<ps>", s.fleet, "<fleet>")
+			got := p.frames
+			want := wholeRun
+			if dialect != gameserver.Go { // what it sends is its own affair
+				received := func(frame string) bool { return strings.HasPrefix(frame, "-> ") }
+				got = slices.Collect(filter(got, received))
+				want = slices.Collect(filter(want, received))
+			}
+			for i := range max(len(got), len(want)) {
+				var g, w any
+				if i < len(got) {
+					g = frameOf(t, names.Replace(got[i]))
+				}
+				if i < len(want) {
+					w = frameOf(t, want[i])
+				}
+				if diff := cmp.Diff(w, g); diff != "" {
+					t.Errorf("frame %d (- want, + got):\n%s", i, diff)
+				}
+			}
+		})
+	}
+}
+
+func filter(all []string, keep func(string) bool) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, one := range all {
+			if keep(one) && !yield(one) {
+				return
+			}
+		}
+	}
+}
+
+// frameOf reads a traced frame: its direction and its members, with placeholders for what differs from run to run.
+func frameOf(t testing.TB, traced string) map[string]any {
+	t.Helper()
+	direction, text, _ := strings.Cut(traced, " ")
+	members := make(map[string]any)
+	if err := json.Unmarshal([]byte(text), &members); err != nil {
+		t.Fatalf("%q: %v", traced, err)
+	}
+	members["direction"] = direction
+	if members["RequestId"] != nil {
+		members["RequestId"] = "<id>"
+	}
+	var hide func(any)
+	hide = func(in any) {
+		switch in := in.(type) {
+		case []any:
+			for _, one := range in {
+				hide(one)
+			}
+		case map[string]any:
+			for name, value := range in {
+				ms, isNumber := value.(float64)
+				if isNumber && strings.HasSuffix(name, "Time") && ms == math.Trunc(ms) && ms > 1e12 {
+					in[name] = "<ms>"
+				}
+				hide(value)
+			}
+		}
+	}
+	hide(members)
+	return members
+}
+
+// rawPeer is a connection that sends what no Server SDK would.
+type rawPeer struct {
+	t      testing.TB
+	socket *websocket.Conn
+}
+
+// connectRaw connects as a process of that id.
+func (i *instance) connectRaw(t testing.TB, processID string) *rawPeer {
+	t.Helper()
+	url := i.url + "?" + url.Values{"pID": {processID}, "ComputeId": {"box"}, "FleetId": {i.fleet}, "Authorization": {i.token()}}.Encode()
+	socket, response, err := websocket.Dial(t.Context(), url, nil)
+	if err != nil {
+		t.Fatalf("%v, %v", response, err)
+	}
+	socket.SetReadLimit(1 << 20)
+	t.Cleanup(func() { _ = socket.CloseNow() })
+	return &rawPeer{t, socket}
+}
+
+func (r *rawPeer) send(kind websocket.MessageType, frame string) {
+	r.t.Helper()
+	if err := r.socket.Write(r.t.Context(), kind, []byte(frame)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// read reads a frame, or fails if there is none for a moment.
+func (r *rawPeer) read() (string, error) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, frame, err := r.socket.Read(ctx)
+	return string(frame), err
+}
+
+// ask sends a request and returns the frame that answers it.
+func (r *rawPeer) ask(frame string) map[string]any {
+	r.t.Helper()
+	r.send(websocket.MessageText, frame)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	_, answer, err := r.socket.Read(ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return frameOf(r.t, "-> "+string(answer))
+}
+
+// dropped waits until the service has dropped the connection, and returns with what close frame, -1 for none.
+func (r *rawPeer) dropped() websocket.StatusCode {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	for {
+		_, _, err := r.socket.Read(ctx)
+		if ctx.Err() != nil {
+			r.t.Fatal("the connection was not dropped")
+		}
+		if err != nil {
+			return websocket.CloseStatus(err)
+		}
+	}
+}
+
+func TestOnlyThoseWithACredentialConnect(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance(func(c *api.Config) { c.AccessKeys = map[string]string{"AKIDEXAMPLE": "secret"} })
+	valid := url.Values{"pID": {"one"}, "ComputeId": {"box"}, "FleetId": {s.fleet}, "Authorization": {s.token()}}
+	ask := func(change url.Values, path string) (int, string) {
+		t.Helper()
+		query := maps.Clone(valid)
+		maps.Copy(query, change)
+		socket, response, err := websocket.Dial(t.Context(), i.url+path+"?"+query.Encode(), nil)
+		if err == nil {
+			_ = socket.CloseNow()
+			return http.StatusSwitchingProtocols, ""
+		}
+		if response == nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		return response.StatusCode, string(body)
+	}
+	for _, path := range []string{"", "/"} {
+		if status, body := ask(nil, path); status != http.StatusSwitchingProtocols {
+			t.Errorf("with a token at %q it is answered with %d %s", path, status, body)
+		}
+	}
+	for name, c := range map[string]struct {
+		change url.Values
+		status int
+		says   string
+	}{
+		"a wrong token":        {url.Values{"Authorization": {"no-token"}}, http.StatusForbidden, "GetComputeAuthToken"},
+		"no token":             {url.Values{"Authorization": {}}, http.StatusForbidden, "GetComputeAuthToken"},
+		"another compute":      {url.Values{"ComputeId": {"other-box"}}, http.StatusForbidden, "RegisterCompute"},
+		"another fleet":        {url.Values{"FleetId": {"fleet-1"}}, http.StatusForbidden, "RegisterCompute"},
+		"no process":           {url.Values{"pID": {}}, http.StatusBadRequest, "PID"},
+		"a key for a fleet":    {url.Values{"FleetId": {s.fleet + ":compute:box"}}, http.StatusBadRequest, "FleetId"},
+		"an unsigned request":  {url.Values{"Authorization": {"SigV4"}}, http.StatusForbidden, "X-Amz-Algorithm"},
+		"a token, many a time": {url.Values{"Authorization": {"no-token", s.token()}}, http.StatusForbidden, "GetComputeAuthToken"},
+	} {
+		if status, body := ask(c.change, ""); status != c.status || !strings.Contains(body, c.says) {
+			t.Errorf("%s: %d %s, want %d with %q", name, status, body, c.status, c.says)
+		}
+	}
+	if len(s.log.linesWith("level=WARN", "not let in", "no-token")) > 0 {
+		t.Error("the log has the token")
+	}
+	if len(s.log.linesWith("level=WARN", "not let in", "process=\"\\\"one")) == 0 {
+		t.Error("the log does not say who was not let in")
+	}
+
+	// Its own signature does as well as a token, while it is fresh.
+	s.store.Advance(time.Since(s.store.Now()).Truncate(time.Millisecond)) // to the present: what is signed has its time
+	signing := func(secret string) func(*gameserver.Config) {
+		return func(c *gameserver.Config) {
+			c.AuthToken = ""
+			c.SigV4 = &gameserver.SigV4{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: secret, SessionToken: "session", Region: "us-east-1"}
+		}
+	}
+	for _, dialect := range []gameserver.Dialect{gameserver.Go, gameserver.Cpp, gameserver.CSharp} {
+		p := i.connect("signed-"+dialect.String(), signing("secret"), func(c *gameserver.Config) { c.Dialect = dialect })
+		p.must("ProcessReady", p.ProcessReady(t.Context(), 7777, nil))
+	}
+	config := i.config("forger")
+	signing("guess")(&config)
+	_, err := gameserver.Connect(t.Context(), config)
+	wantCode(t, "a wrong signature", err, http.StatusForbidden, "")
+	s.store.Advance(time.Hour)
+	signing("secret")(&config)
+	_, err = gameserver.Connect(t.Context(), config)
+	wantCode(t, "a signature of an hour ago", err, http.StatusForbidden, "")
+}
+
+func TestGameServerIsNotTurnedAwayWhenTheStoreIsDown(t *testing.T) {
+	s := newService(t)
+	token := s.token()
+	h := httptest.NewServer(s.Handler)
+	defer h.Close()
+	s.outage.set(down)
+	response, err := http.Get(h.URL + "/server-sdk?" + url.Values{"pID": {"one"}, "ComputeId": {"box"}, "FleetId": {s.fleet}, "Authorization": {token}}.Encode())
+	if err != nil || response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("it is answered with %v, %v; want 503", response, err)
+	}
+}
+
+func TestForeignGameSessionsAreOutOfReach(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance()
+	ctx := t.Context()
+	owner := i.start("owner")
+	game := i.host(owner)
+	reserved, active := s.reserve(game), s.reserve(game)
+	owner.must("AcceptPlayerSession", owner.AcceptPlayerSession(ctx, game, active))
+	foreign := i.start("foreign")
+	own := i.host(foreign)
+	for name, err := range map[string]error{
+		"ActivateGameSession":               foreign.ActivateGameSession(ctx, game),
+		"AcceptPlayerSession":               foreign.AcceptPlayerSession(ctx, game, reserved),
+		"AcceptPlayerSession, in its own":   foreign.AcceptPlayerSession(ctx, own, reserved),
+		"RemovePlayerSession":               foreign.RemovePlayerSession(ctx, game, active),
+		"RemovePlayerSession, in its own":   foreign.RemovePlayerSession(ctx, own, active),
+		"UpdatePlayerSessionCreationPolicy": foreign.UpdatePlayerSessionCreationPolicy(ctx, game, gameserver.DenyAll),
+		"DescribePlayerSessions, of a game session": func() error {
+			_, err := foreign.DescribePlayerSessions(ctx, gameserver.PlayerSessionQuery{GameSessionID: game})
+			return err
+		}(),
+		"DescribePlayerSessions, one": func() error {
+			_, err := foreign.DescribePlayerSessions(ctx, gameserver.PlayerSessionQuery{PlayerSessionID: active})
+			return err
+		}(),
+	} {
+		wantCode(t, name, err, http.StatusNotFound, "")
+	}
+	page, err := foreign.DescribePlayerSessions(ctx, gameserver.PlayerSessionQuery{PlayerID: "anyone"})
+	if err != nil || len(page.PlayerSessions) != 0 {
+		t.Errorf("of a player who plays elsewhere it sees %+v, %v", page.PlayerSessions, err)
+	}
+	foreign.must("ProcessEnding", foreign.ProcessEnding(ctx))
+	got := s.mustCall("DescribeGameSessions", members{"GameSessionId": game})
+	if status, policy := got.text("GameSessions", 0, "Status"), got.text("GameSessions", 0, "PlayerSessionCreationPolicy"); status != "ACTIVE" || policy != "ACCEPT_ALL" {
+		t.Errorf("after all that the game session is %s, %s", status, policy)
+	}
+	owner.must("AcceptPlayerSession", owner.AcceptPlayerSession(ctx, game, reserved))
+	owner.must("RemovePlayerSession", owner.RemovePlayerSession(ctx, game, active))
+}
+
+func TestPlayerIsAcceptedOnce(t *testing.T) {
 	s := newService(t)
 	i := s.newInstance()
 	ctx := t.Context()
 	p := i.start("one")
 	game := i.host(p)
+	player, late := s.reserve(game), s.reserve(game)
+	p.must("AcceptPlayerSession", p.AcceptPlayerSession(ctx, game, player))
+	wantCode(t, "a second accept", p.AcceptPlayerSession(ctx, game, player), 400, "it is ACTIVE already; a player session is accepted once")
+	s.store.Advance(time.Minute)
+	wantCode(t, "an accept at the deadline", p.AcceptPlayerSession(ctx, game, late), 400, "its reservation timed out at")
+	p.must("RemovePlayerSession", p.RemovePlayerSession(ctx, game, player))
+	wantCode(t, "an accept after the player has left", p.AcceptPlayerSession(ctx, game, player), 400, "it is COMPLETED since")
+}
+
+func TestRepeatedRequestIsAnsweredAsBefore(t *testing.T) {
+	s := newService(t)
+	first, second := s.newInstance(), s.newInstance()
+	ctx := t.Context()
+	p := first.start("one")
+	game := first.host(p)
+	player, other := s.reserve(game), s.reserve(game)
+	again := second.connectRaw(t, "one") // as after a half-open connection
+	request := func(action, id string, extra string) string {
+		return `{"Action":"` + action + `","RequestId":"` + id + `","GameSessionId":"` + game + `"` + extra + `}`
+	}
+	do := func(action, id string, extra ...gameserver.Member) error {
+		_, err := p.Do(ctx, gameserver.Request{Action: action, RequestID: id, Members: append([]gameserver.Member{{Name: "GameSessionId", Value: game}}, extra...)})
+		return err
+	}
+	ps := func(id string) gameserver.Member { return gameserver.Member{Name: "PlayerSessionId", Value: id} }
+	psText := func(id string) string { return `,"PlayerSessionId":"` + id + `"` }
+	policy := gameserver.Member{Name: "PlayerSessionPolicy", Value: "DENY_ALL"}
+
+	wantCode(t, "removing one who is not here", do("RemovePlayerSession", "r-1", ps(other)), 400, "has not been accepted")
+	p.must("AcceptPlayerSession", do("AcceptPlayerSession", "a-1", ps(player)))
+	p.must("AcceptPlayerSession", do("AcceptPlayerSession", "a-2", ps(other)))
+	p.must("UpdatePlayerSessionCreationPolicy", do("UpdatePlayerSessionCreationPolicy", "u-1", policy))
+	p.must("UpdatePlayerSessionCreationPolicy", p.UpdatePlayerSessionCreationPolicy(ctx, game, gameserver.AcceptAll))
+
+	for frame, code := range map[string]float64{
+		request("AcceptPlayerSession", "a-1", psText(player)):                                             200,
+		request("RemovePlayerSession", "r-1", psText(other)):                                              400, // although it is here by now
+		request("UpdatePlayerSessionCreationPolicy", "u-1", `,"PlayerSessionPolicy":"DENY_ALL"`):          200,
+		request("AcceptPlayerSession", "a-3", psText(player)):                                             400,
+		`{"Action":"RemovePlayerSession","RequestId":"x","GameSessionId":null,"PlayerSessionId":"psess"}`: 400,
+	} {
+		if got := again.ask(frame); got["StatusCode"] != code {
+			t.Errorf("%s is answered with %v, want %v", frame, got, code)
+		}
+	}
+	if got := s.mustCall("DescribeGameSessions", members{"GameSessionId": game}).text("GameSessions", 0, "PlayerSessionCreationPolicy"); got != "ACCEPT_ALL" {
+		t.Errorf("the repeated change was made again: the policy is %s", got)
+	}
+	if got := s.taken(game); got != 2 {
+		t.Errorf("%d slots are taken, want 2", got)
+	}
+}
+
+func TestAnswersComeWhereTheRequestCame(t *testing.T) {
+	s := newService(t)
+	first, second := s.newInstance(), s.newInstance()
+	p := first.start("one")
+	old, newest := p, second.connectRaw(t, "one")
+	game := s.newGameSession(20)
+	_, frame, err := newest.socket.Read(t.Context()) // pushes go to the newest
+	if err != nil || !strings.Contains(string(frame), `"CreateGameSession"`) {
+		t.Fatalf("the newest connection got %s, %v", frame, err)
+	}
+	go func() { _, _, _ = newest.socket.Read(context.Background()) }() // answers pings
+	old.must("ActivateGameSession", old.ActivateGameSession(t.Context(), game))
+	select {
+	case got := <-old.starts:
+		t.Errorf("the old connection was told to start %+v", got)
+	default:
+	}
+}
+
+func TestOddFramesEndOneConnection(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance()
+	bystander := i.start("bystander")
+	game := i.host(bystander)
+	for name, c := range map[string]struct {
+		kind   websocket.MessageType
+		frame  string
+		reason string
+	}{
+		"binary":               {websocket.MessageBinary, `{"Action":"HeartbeatServerProcess","RequestId":"1","HealthStatus":true}`, "binary"},
+		"no JSON":              {websocket.MessageText, `hello`, "no request"},
+		"no object":            {websocket.MessageText, `[1]`, "no request"},
+		"two objects":          {websocket.MessageText, `{"Action":"A","RequestId":"1"}{}`, "no request"},
+		"a member twice":       {websocket.MessageText, `{"Action":"A","Action":"B","RequestId":"1"}`, "no request"},
+		"no action":            {websocket.MessageText, `{"RequestId":"1"}`, "without Action"},
+		"null for a RequestId": {websocket.MessageText, `{"Action":"HeartbeatServerProcess","RequestId":null}`, "without Action or RequestId"},
+		"a number for one":     {websocket.MessageText, `{"Action":"HeartbeatServerProcess","RequestId":1}`, "no request"},
+		"too much":             {websocket.MessageText, `{"Action":"A","RequestId":"` + strings.Repeat("x", 1<<20) + `"}`, "too big"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := i.connectRaw(t, "odd-"+strings.ReplaceAll(name, " ", "-"))
+			_ = raw.socket.Write(t.Context(), c.kind, []byte(c.frame)) // it may be dropped before it has sent all
+			if status := raw.dropped(); status == websocket.StatusNormalClosure || status == websocket.StatusGoingAway {
+				t.Errorf("it was closed with %v, after which Server SDKs do not come back", status)
+			}
+			logged := func() bool {
+				return len(s.log.linesWith("level=WARN", "has ended", "odd-"+strings.ReplaceAll(name, " ", "-"), c.reason)) == 1
+			}
+			allocatortest.Eventually(t, patience, logged, "the log does not say why")
+		})
+	}
+	for name, c := range map[string]struct{ frame, says string }{
+		"an unknown action":    {`{"Action":"Sink","RequestId":"1"}`, `there is no action "Sink"`},
+		"a member amiss":       {`{"Action":"HeartbeatServerProcess","RequestId":"1"}`, "HealthStatus is missing"},
+		"a member of no type":  {`{"Action":"HeartbeatServerProcess","RequestId":"1","HealthStatus":"yes"}`, "HealthStatus cannot be a JSON string"},
+		"a port out of range":  {`{"Action":"ActivateServerProcess","RequestId":"1","Port":70000}`, "Port is 70000"},
+		"before it registered": {`{"Action":"HeartbeatServerProcess","RequestId":"1","HealthStatus":true}`, "has not registered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := i.connectRaw(t, "answered").ask(c.frame)
+			if code, message := got["StatusCode"].(float64), got["ErrorMessage"].(string); code != 400 && code != 404 || !strings.Contains(message, c.says) {
+				t.Errorf("it is answered with %v, want %q", got, c.says)
+			}
+		})
+	}
+	bystander.must("AcceptPlayerSession", bystander.AcceptPlayerSession(t.Context(), game, s.reserve(game)))
+}
+
+func TestFloodIsTurnedAwayAndEnds(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance()
+	bystander := i.start("bystander")
+	game := i.host(bystander)
+	raw := i.connectRaw(t, "flood")
+	release := i.gate.hold() // the store answers nothing meanwhile
+	sent := make(chan error, 1)
+	go func() {
+		for n := range 2000 {
+			if err := raw.socket.Write(context.Background(), websocket.MessageText, fmt.Appendf(nil, `{"Action":"HeartbeatServerProcess","RequestId":"%d","HealthStatus":true}`, n)); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	turnedAway := 0
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		_, frame, err := raw.socket.Read(ctx)
+		cancel()
+		if err != nil {
+			break
+		}
+		if strings.Contains(string(frame), `"StatusCode":429`) {
+			turnedAway++
+		}
+	}
+	release()
+	<-sent
+	if turnedAway == 0 {
+		t.Error("nothing was turned away")
+	}
+	logged := func() bool { return len(s.log.linesWith("level=WARN", "has ended", "flood", "goes on sending")) == 1 }
+	allocatortest.Eventually(t, patience, logged, "the log does not say why it was dropped")
+	bystander.must("AcceptPlayerSession", bystander.AcceptPlayerSession(t.Context(), game, s.reserve(game)))
+}
+
+func TestHalfOpenConnectionIsGivenUp(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance(func(c *api.Config) { c.PingTimeout = 100 * time.Millisecond })
+	p := i.start("one")
+	raw := i.connectRaw(t, "one") // is the newest, and reads nothing: it answers no pings
+	game := s.newGameSession(20)
+	given := func() bool { return len(s.log.linesWith("level=WARN", "has ended", "could not be told")) == 1 }
+	allocatortest.Eventually(t, patience, given, "a connection that does not answer is kept")
+	_ = raw
+	p.Disconnect() // and comes back
+	if started := next(t, p.starts); started.GameSessionID != game {
+		t.Errorf("it was told to start %s, want %s", started.GameSessionID, game)
+	}
+	// So is one that nobody wants to tell anything.
+	silent := i.connectRaw(t, "silent")
+	ended := func() bool { return len(s.log.linesWith("level=WARN", "has ended", "silent", "pong")) == 1 }
+	allocatortest.Eventually(t, patience, ended, "a silent connection is kept")
+	_ = silent
+}
+
+func TestGameServersComeBackElsewhereWhenAnInstanceStops(t *testing.T) {
+	s := newService(t)
+	first, second := s.newInstance(), s.newInstance()
+	ctx := t.Context()
+	var at atomic.Pointer[instance]
+	at.Store(first)
+	p := first.start("one", func(c *gameserver.Config) {
+		c.Dialect = gameserver.Cpp // which would stay away after a close frame
+		c.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			to, _ := url.Parse(at.Load().url)
+			return (&net.Dialer{}).DialContext(ctx, network, to.Host)
+		}
+	})
+	game := first.host(p)
 	player := s.reserve(game)
 	p.must("AcceptPlayerSession", p.AcceptPlayerSession(ctx, game, player))
-	wantCode(t, "a second accept", p.AcceptPlayerSession(ctx, game, player), 400, "it is ACTIVE already")
-	p.must("RemovePlayerSession", p.RemovePlayerSession(ctx, game, player))
-	p.must("ProcessEnding", p.ProcessEnding(ctx))
+	raw := first.connectRaw(t, "raw")
+	at.Store(second)
+	go first.DropGameServers()
+	if status := raw.dropped(); status != -1 {
+		t.Errorf("the connection ended with the close frame %v", status)
+	}
+	p.must("RemovePlayerSession", p.RemovePlayerSession(ctx, game, player)) // as if nothing had happened
+	first.DropGameServers()
+	s.mustCall("TerminateGameSession", members{"GameSessionId": game, "TerminationMode": "TRIGGER_ON_PROCESS_TERMINATE"})
+	next(t, p.terminates)
+	if late, response, err := websocket.Dial(ctx, first.url+"?"+url.Values{"pID": {"late"}, "ComputeId": {"box"}, "FleetId": {s.fleet}, "Authorization": {s.token()}}.Encode(), nil); err == nil {
+		if status := (&rawPeer{t, late}).dropped(); status != -1 {
+			t.Errorf("one that comes late is closed with %v", status)
+		}
+	} else if response != nil && response.StatusCode < 500 {
+		t.Errorf("one that comes late is told %v", response)
+	}
+}
+
+func TestRequestThatMetAnOutageIsDoneLater(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance()
+	p := i.start("one")
+	game := i.host(p)
+	player := s.reserve(game)
+	accept := func() error {
+		_, err := p.Do(t.Context(), gameserver.Request{Action: "AcceptPlayerSession", RequestID: "a-1", Members: []gameserver.Member{
+			{Name: "GameSessionId", Value: game}, {Name: "PlayerSessionId", Value: player},
+		}})
+		return err
+	}
+	up := i.gate.close()
+	wantCode(t, "accepting while the store is down", accept(), 500, "the store is unavailable")
+	up()
+	p.must("the same request afterwards", accept())
+	if got := s.mustCall("DescribePlayerSessions", members{"PlayerSessionId": player}).text("PlayerSessions", 0, "Status"); got != "ACTIVE" {
+		t.Errorf("the player session is %s", got)
+	}
+}
+
+// gate stands between an instance and its store.
+type gate struct {
+	mu      sync.Mutex
+	waiting chan struct{} // while it is held: closed when it is let go
+	closed  bool
+}
+
+// hold has commands wait until the returned function is called.
+func (g *gate) hold() (release func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	waiting := make(chan struct{})
+	g.waiting = waiting
+	return func() { close(waiting) }
+}
+
+// close has commands fail until the returned function is called.
+func (g *gate) close() (open func()) {
+	set := func(closed bool) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.closed = closed
+	}
+	set(true)
+	return func() { set(false) }
+}
+
+func (g *gate) pass(ctx context.Context) error {
+	g.mu.Lock()
+	waiting, closed := g.waiting, g.closed
+	g.mu.Unlock()
+	if closed {
+		return &net.OpError{Op: "dial", Err: errors.New("the cable is cut")}
+	}
+	if waiting != nil {
+		select {
+		case <-waiting:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (g *gate) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if err := g.pass(ctx); err != nil {
+			cmd.SetErr(err)
+			return err
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if err := g.pass(ctx); err != nil {
+			return err
+		}
+		return next(ctx, cmds)
+	}
 }

@@ -36,7 +36,7 @@ type response struct {
 	RequestID    string `json:"RequestId"`
 	StatusCode   int
 	ErrorMessage string         `json:",omitzero"`
-	Members      jsontext.Value `json:",inline,omitzero"` // of the action
+	Members      jsontext.Value `json:",embed"` // of the action
 }
 
 // action is a row of the table of what game servers ask for.
@@ -103,7 +103,7 @@ var actions = func() map[string]action {
 type activateServerProcessInput struct {
 	SdkVersion  *string `validate:"omitnil,max=128"`
 	SdkLanguage *string `validate:"omitnil,max=128"`
-	Port        *int    `validate:"required,min=1,max=60000"`
+	Port        *int    `validate:"required,min=1,max=65535"`
 }
 
 func activateServerProcess(ctx context.Context, g *gameServer, in *activateServerProcessInput, _ request) (any, error) {
