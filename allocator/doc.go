@@ -11,6 +11,16 @@
 //	   ├──── reservation timeout ────► TIMEDOUT                             │
 //	   └──── the game session ends ─────────────────────────────────────────┘
 //
+// A game session runs on a server process: a game server that has registered with ActivateServerProcess and reports its health. An idle
+// one is given a new game session, and activates it.
+//
+//	            ActivateGameSession         TerminateGameSession             its server process ends
+//	ACTIVATING ─────────────────────► ACTIVE ──────────────────► TERMINATING ───────────────────────► TERMINATED
+//	   │                                │                                                                ▲
+//	   └── activation timeout ► ERROR   └──── its server process ends, or is silent for three minutes ───┘
+//
+// Without server processes game sessions are ACTIVE at once, where that is turned on, and end at once.
+//
 // Around the slots there is what finds and makes game sessions: fleets with locations and computes, aliases that lead to fleets,
 // searches, queues that place new game sessions, and PlacePlayerSessions, which finds a game session with room and reserves there.
 //
@@ -34,6 +44,10 @@
 //  10. A fleet is deleted only when all its game sessions have ended.
 //  11. A placement leaves PENDING once. FULFILLED, it has one game session, in which all its players have reservations; otherwise
 //     it leaves no game session that has not ended.
+//  12. A game session is given to one server process and never moves; a server process has one game session at a time.
+//  13. When a server process has ended, or has not reported to be healthy for three minutes, its game session ends; when the game
+//     session ends first, the server process is told to end.
+//  14. What a server process is to be told it is told at least once, after its first healthy report, as long as it comes back.
 //
 // Check finds where a store breaks them, and mends it. To tell overselling from a maximum that was lowered, a game session keeps the
 // highest maximum that it ever had.

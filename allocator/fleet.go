@@ -401,6 +401,7 @@ func (a *Allocator) deleteClosedFleet(ctx context.Context, fleet FleetID, closin
 type FleetUtilization struct {
 	FleetID                   FleetID
 	FleetARN                  string
+	ActiveServerProcessCount  int // that have registered and not ended
 	ActiveGameSessionCount    int
 	CurrentPlayerSessionCount int // slots taken in its ACTIVE game sessions
 	MaximumPlayerSessionCount int // slots of its ACTIVE game sessions
@@ -413,9 +414,18 @@ func (a *Allocator) DescribeFleetUtilization(ctx context.Context, idsOrARNs []Fl
 	if err != nil {
 		return nil, "", err
 	}
+	processes := make([]*redis.IntCmd, len(fleets))
+	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for i, fleet := range fleets {
+			processes[i] = pipe.ZCard(ctx, serverProcessesKey(fleet.ID))
+		}
+	})
+	if err != nil {
+		return nil, "", err
+	}
 	utilizations := make([]FleetUtilization, len(fleets))
 	for i, fleet := range fleets {
-		u := FleetUtilization{FleetID: fleet.ID, FleetARN: fleet.ARN}
+		u := FleetUtilization{FleetID: fleet.ID, FleetARN: fleet.ARN, ActiveServerProcessCount: int(processes[i].Val())}
 		snapshot, err := a.snapshots.get(ctx, fleet.ID)
 		if err != nil {
 			return nil, "", err

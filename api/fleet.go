@@ -247,6 +247,7 @@ func describeFleetUtilization(ctx context.Context, a *allocator.Allocator, in *d
 		return fleetUtilization{
 			FleetId:                   string(u.FleetID),
 			FleetArn:                  u.FleetARN,
+			ActiveServerProcessCount:  u.ActiveServerProcessCount,
 			ActiveGameSessionCount:    u.ActiveGameSessionCount,
 			CurrentPlayerSessionCount: u.CurrentPlayerSessionCount,
 			MaximumPlayerSessionCount: u.MaximumPlayerSessionCount,

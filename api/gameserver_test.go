@@ -728,6 +728,9 @@ func TestGameServersComeBackElsewhereWhenAnInstanceStops(t *testing.T) {
 		t.Errorf("the connection ended with the close frame %v", status)
 	}
 	p.must("RemovePlayerSession", p.RemovePlayerSession(ctx, game, player)) // as if nothing had happened
+	if got := s.mustCall("DescribeFleetUtilization", members{"FleetIds": []any{s.fleet}}).number("FleetUtilization", 0, "ActiveServerProcessCount"); got != 1 {
+		t.Errorf("the fleet has %d server processes, want 1", got)
+	}
 	first.DropGameServers()
 	s.mustCall("TerminateGameSession", members{"GameSessionId": game, "TerminationMode": "TRIGGER_ON_PROCESS_TERMINATE"})
 	next(t, p.terminates)
