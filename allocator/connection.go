@@ -3,7 +3,9 @@ package allocator
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -437,6 +439,15 @@ func (cs *connections) wake(process string) {
 	}
 }
 
+func (cs *connections) wakeAll() {
+	cs.mu.Lock()
+	all := slices.Collect(maps.Values(cs.of))
+	cs.mu.Unlock()
+	for _, c := range all {
+		c.wake()
+	}
+}
+
 // nudgeChannel is the channel on which an instance is told which of the server processes that are connected to it are to be told
 // something. What gets lost there is sent again at the next review.
 func nudgeChannel(instance string) string { return "berth:nudge:" + instance }
@@ -452,7 +463,8 @@ func (a *Allocator) nudge(ctx context.Context, instance string, process ref) {
 	}
 }
 
-// followNudges wakes the connections for which this instance is nudged, from the first connection on and until ctx ends.
+// followNudges wakes the connections for which this instance is nudged, from the first connection on and until ctx ends. Whenever the
+// subscription begins anew, nudges may have been lost before.
 func (a *Allocator) followNudges(ctx context.Context) {
 	select {
 	case <-a.connections.first:
@@ -461,14 +473,19 @@ func (a *Allocator) followNudges(ctx context.Context) {
 	}
 	subscription := a.redis.Subscribe(ctx, nudgeChannel(a.owner.instance))
 	defer subscription.Close()
-	messages := subscription.Channel()
+	received := subscription.ChannelWithSubscriptions()
 	for {
 		select {
-		case message, open := <-messages:
+		case one, open := <-received:
+			switch one := one.(type) {
+			case *redis.Subscription:
+				a.connections.wakeAll()
+			case *redis.Message:
+				a.connections.wake(one.Payload)
+			}
 			if !open {
 				return
 			}
-			a.connections.wake(message.Payload)
 		case <-ctx.Done():
 			return
 		}

@@ -583,6 +583,7 @@ func TestAnswersComeWhereTheRequestCame(t *testing.T) {
 	first, second := s.newInstance(), s.newInstance()
 	p := first.start("one")
 	old, newest := p, second.connectRaw(t, "one")
+	newest.ask(`{"Action":"GetComputeCertificate","RequestId":"1"}`) // by its answer it is the newest
 	game := s.newGameSession(20)
 	_, frame, err := newest.socket.Read(t.Context()) // pushes go to the newest
 	if err != nil || !strings.Contains(string(frame), `"CreateGameSession"`) {
