@@ -833,6 +833,9 @@ func TestServerProcessNeedsACredential(t *testing.T) {
 			store.Advance(2 * time.Minute)
 			g.heartbeat(true)
 		}
+		signature := allocator.Credential{Signature: "long ago", SignedAt: store.Now().Add(-time.Hour)}
+		_, err = s.AuthenticateServerProcess(ctx, box, signature)
+		wantKind(t, "an old signature that is not known", err, allocator.ErrUnauthorized)
 		for credential, want := range map[string]bool{valid: true, token("other-box"): false, "no-token": false} {
 			if _, err := s.AuthenticateServerProcess(ctx, box, allocator.Credential{Token: credential}); (err == nil) != want {
 				t.Errorf("after three hours: %v", err)
@@ -842,6 +845,20 @@ func TestServerProcessNeedsACredential(t *testing.T) {
 		stranger.ProcessID = "two"
 		_, err = s.AuthenticateServerProcess(ctx, stranger, allocator.Credential{Token: valid})
 		wantKind(t, "another process with the expired token", err, allocator.ErrUnauthorized)
+		signed, err := s.AuthenticateServerProcess(ctx, box, allocator.Credential{Signature: "s", SignedAt: store.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := signed.Open(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		store.Advance(16 * time.Minute)
+		if _, err := s.AuthenticateServerProcess(ctx, box, allocator.Credential{Signature: "s", SignedAt: store.Now().Add(-16 * time.Minute)}); err != nil {
+			t.Errorf("a signature that is known by now: %v", err)
+		}
+		if err := signed.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
 		if err := g.TerminateServerProcess(ctx); err != nil {
 			t.Fatal(err)
 		}

@@ -83,8 +83,10 @@ func (h handler) turnAway(r *http.Request, query url.Values, err error) *excepti
 		told = refused(http.StatusForbidden, forged.message)
 	case errors.Is(err, allocator.ErrUnauthorized):
 		told.status = http.StatusForbidden
-	case told.status >= http.StatusInternalServerError:
+	case told.code >= http.StatusInternalServerError:
 		told.status = http.StatusServiceUnavailable
+	default:
+		told.status = told.code
 	}
 	h.log.WarnContext(r.Context(), "a game server was not let in",
 		"fleet", quoted(query.Get("FleetId")), "compute", quoted(query.Get("ComputeId")), "process", quoted(query.Get("pID")), "remote", r.RemoteAddr, "error", err)
