@@ -275,6 +275,7 @@ var keyKinds = map[string]keyKind{
 	controlPrefix + "mark":            {unnamed, "string", (*checker).checkExpiry},
 	storeKey:                          {unnamed, "hash", nil},
 	instancesKey:                      {unnamed, "zset", nil},
+	serviceKey:                        {unnamed, "string", nil},
 	locationsKey:                      {unnamed, "zset", resourcesOf(locationKey)},
 	fleetsKey:                         {unnamed, "zset", resourcesOf(func(id string) string { return fleetKey(FleetID(id)) })},
 	aliasesKey:                        {unnamed, "zset", resourcesOf(func(id string) string { return aliasKey(AliasID(id)) })},
@@ -439,7 +440,7 @@ func (c *checker) checkGameSession(ctx context.Context, k storedKey) error {
 		return nil
 	}
 	for again := false; ; again = true {
-		of, err := c.read(ctx, k.text, "fleet", "id", "status")
+		of, err := c.read(ctx, k.text, "fleet", "id", "status", "process", "location")
 		if err != nil {
 			return err
 		}
@@ -454,20 +455,17 @@ func (c *checker) checkGameSession(ctx context.Context, k storedKey) error {
 			c.found(Finding{Kind: FindingDamagedRecord, Keys: []string{k.text}, Problem: "the game session lacks its fleet or id, or has those of another one"})
 			return nil
 		}
-		gone := ""
+		gone, what := "", ""
 		if status := GameSessionStatus(of.text(2)); status == GameSessionActive || status == GameSessionActivating {
-			exists, err := c.exists(ctx, fleetKey(fleet))
+			gone, what, err = c.goneFrom(ctx, game, record{"fleet": of.text(0), "process": of.text(3), "location": of.text(4)})
 			if err != nil {
 				return err
-			}
-			if !exists { // and will not: ids of fleets are used once
-				gone = fleetKey(fleet)
 			}
 		}
 		all, ok, err := c.ask(ctx, checkGameSessionScript, []string{
 			gameSessionKey(game), playerSessionsKey(game), fleetGameSessionsKey(k.partition, fleet), liveGameSessionsKey(k.partition, fleet),
 			deadlinesKey(k.partition), endedGamesKey(k.partition),
-		}, game.text, string(fleet), gone, settling.Milliseconds())
+		}, game.text, string(fleet), gone, what, settling.Milliseconds())
 		if err != nil {
 			return err
 		}
@@ -483,6 +481,23 @@ func (c *checker) checkGameSession(ctx context.Context, k storedKey) error {
 			return nil
 		}
 	}
+}
+
+// goneFrom tells what a game session belongs to that is gone, and its key; nothing if all is there. What is gone does not come back.
+func (c *checker) goneFrom(ctx context.Context, game ref, stored record) (key, what string, err error) {
+	fleet := FleetID(stored["fleet"])
+	if exists, err := c.exists(ctx, fleetKey(fleet)); err != nil || !exists {
+		return fleetKey(fleet), "fleet", err
+	}
+	on, hosted := hostOf(stored)
+	if !hosted {
+		return "", "", nil
+	}
+	process, err := c.read(ctx, serverProcessKey(on.ref), "life", "game")
+	if err != nil || process.text(0) == on.life && process.text(1) == game.text {
+		return "", "", err
+	}
+	return serverProcessKey(on.ref), "server process", nil
 }
 
 // end terminates a game session that should have ended.
@@ -525,7 +540,7 @@ func (c *checker) checkServerProcess(ctx context.Context, k storedKey) error {
 			c.found(Finding{Kind: FindingDamagedRecord, Keys: []string{k.text}, Problem: "the server process lacks its fleet, compute or id, or has those of another one"})
 			return nil
 		}
-		p := id.process(of.text(3))
+		p := process{ref: k.ref(), fleet: id.FleetID, location: of.text(3)}
 		ok, err := c.judge(ctx, checkServerProcessScript, p.keys(4), p.text, p.location, serverProcessLife.Milliseconds())
 		if err != nil || ok {
 			return err

@@ -29,6 +29,7 @@ type harbour struct {
 	alias                                 *allocator.Alias
 	limited                               allocator.FleetID // limits what creators create, and has server processes
 	idle, busy                            *gameServer
+	hosted                                allocator.GameSessionID // by the busy one
 }
 
 func newHarbour(t testing.TB, store *allocatortest.Store) harbour {
@@ -87,6 +88,7 @@ func newHarbour(t testing.TB, store *allocatortest.Store) harbour {
 	h.busy = hosted.start("busy")
 	game, err := h.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: h.limited, MaximumPlayerSessionCount: 1, CreatorID: "creator"})
 	must(err)
+	h.hosted = game.ID
 	h.busy.starts(game.ID)
 	must(h.busy.Once(ctx, "request", true, func(context.Context) error { return nil }))
 	h.idle = hosted.start("idle")
@@ -460,6 +462,13 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 			}},
 		{name: "a server process with the id of another", left: true, want: one("damaged-record", process("idle")),
 			wreck: func(h harbour, do func(...any)) { do("HSET", process("idle")(h), "id", "other") }},
+		{name: "a game session whose server process is gone", want: func(h harbour) []string {
+			return []string{"stray-entry " + ofFleet("processes", h), "stray-entry " + sibling(process("busy")(h), "reviews"), "unended " + gameKey("gs", h.hosted)}
+		},
+			wreck: func(h harbour, do func(...any)) {
+				do("DEL", process("busy")(h))
+				h.store.Advance(10 * time.Second)
+			}},
 		{name: "a server process without a healthy report", left: true, want: one("damaged-record", process("busy")),
 			wreck: func(h harbour, do func(...any)) { do("HDEL", process("busy")(h), "healthy_at") }},
 		{name: "an answer that does not expire", want: func(h harbour) []string { return []string{"expiry " + h.keys("answer")[0]} },

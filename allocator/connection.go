@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -47,6 +48,9 @@ func (c Credential) digest() string {
 	return hashOfToken("signature " + c.Signature)
 }
 
+// closeTimeout is how long it may take to note that a connection is gone.
+const closeTimeout = 5 * time.Second
+
 // ServerProcessConnection is a connection of a server process to this instance. Its methods are what the process asks for. A process may
 // have several at a time, at any instances; it is told things over the newest.
 type ServerProcessConnection struct {
@@ -55,12 +59,13 @@ type ServerProcessConnection struct {
 	a          *Allocator
 	ref        ref
 	name       string // beyond doubt another one for each connection
+	since      int64  // ms
 	credential string
-	compute    record // where the compute is
+	compute    record // that of the compute; empty if it was deregistered
 
-	mu       sync.Mutex
-	location string // where the process is, as far as this is known
-	hosted   GameSessionID
+	mu     sync.Mutex
+	life   process // of the process; none before it has registered
+	hosted GameSessionID
 
 	push    func(context.Context, Push) error
 	ctx     context.Context // until it is closed
@@ -69,36 +74,43 @@ type ServerProcessConnection struct {
 	courier sync.WaitGroup
 }
 
-// AuthenticateServerProcess lets a server process in that has a valid credential for its compute, or one that has expired since the
-// process connected with it. It costs a round trip, and changes nothing. It fails with ErrUnauthorized.
+// AuthenticateServerProcess lets a server process in that has a valid credential for its compute, or the one with which it connected
+// before, even if that has expired since. It costs two round trips, and changes nothing. It fails with ErrUnauthorized.
 func (a *Allocator) AuthenticateServerProcess(ctx context.Context, id ServerProcessID, credential Credential) (*ServerProcessConnection, error) {
 	c := &ServerProcessConnection{ID: id, a: a, ref: id.ref(), name: uuid.NewString(), credential: credential.digest()}
 	var compute *redis.MapStringStringCmd
-	var known *redis.SliceCmd
 	var expiry *redis.FloatCmd
-	var clock *redis.TimeCmd
 	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		compute = pipe.HGetAll(ctx, computeKey(id.FleetID, id.ComputeName))
 		expiry = pipe.ZScore(ctx, computeAuthTokensKey(id.FleetID, id.ComputeName), c.credential)
-		known = pipe.HMGet(ctx, serverProcessKey(c.ref), "status", "credential", "location")
-		clock = pipe.Time(ctx)
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.compute = compute.Val()
-	if len(c.compute) == 0 {
+	stored, now, err := a.readServerProcess(ctx, c.ref)
+	if err != nil {
+		return nil, err
+	}
+	c.compute, c.since = compute.Val(), now
+	c.learn(stored)
+	isThere := len(c.compute) > 0
+	valid := credential.Token != "" && int64(expiry.Val()) > now ||
+		credential.Token == "" && credential.Signature != "" && isThere && timeOf(now).Sub(credential.SignedAt).Abs() <= signatureLife
+	returning := c.life.life != "" && stored["credential"] == c.credential
+	switch {
+	case valid, returning:
+		return c, nil
+	case !isThere:
 		return nil, failure(ErrUnauthorized, "fleet %s has no compute %s; register it with RegisterCompute", id.FleetID, id.ComputeName)
 	}
-	process, now := fields(known.Val()), clock.Val()
-	valid := credential.Token != "" && int64(expiry.Val()) > now.UnixMilli() ||
-		credential.Token == "" && credential.Signature != "" && now.Sub(credential.SignedAt).Abs() <= signatureLife
-	returning := process.text(0) != "" && process.text(1) == c.credential
-	if !valid && !returning {
-		return nil, failure(ErrUnauthorized, "the credential is not one of compute %s, or has expired; ask GetComputeAuthToken for a new token", id.ComputeName)
+	return nil, failure(ErrUnauthorized, "the credential is not one of compute %s, or has expired; ask GetComputeAuthToken for a new token", id.ComputeName)
+}
+
+// learn takes over which life of the process the connection is for, given the record: none of one that has ENDED.
+func (c *ServerProcessConnection) learn(stored record) {
+	if stored["status"] == "ACTIVE" {
+		c.life = storedProcess(c.ref, stored)
 	}
-	c.location = process.text(2)
-	return c, nil
 }
 
 // Open makes the connection the newest of the process. From now on push tells the process things; it returns when the process surely
@@ -107,7 +119,10 @@ func (c *ServerProcessConnection) Open(ctx context.Context, push func(context.Co
 	c.push = push
 	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
 	c.a.connections.add(c)
-	reply, err := c.runOn(ctx, connectServerProcessScript, 3, c.name, c.a.owner.instance, c.credential)
+	if c.process().life == "" { // it has yet to register
+		return nil
+	}
+	reply, err := c.a.runOn(ctx, connectServerProcessScript, c.process(), 3, c.name, c.since, c.a.owner.instance, c.credential)
 	if err != nil {
 		return err
 	}
@@ -115,13 +130,14 @@ func (c *ServerProcessConnection) Open(ctx context.Context, push func(context.Co
 	case "OK":
 		c.wake()
 		return nil
-	case "NOT_FOUND": // it has yet to register
+	case "NOT_FOUND": // that life has ended just now
 		return nil
 	}
 	return connectServerProcessScript.unexpected(reply)
 }
 
-// Close ends the connection. The process goes on, and may come back.
+// Close ends the connection, even when ctx is over. The process goes on, and may come back. It waits for what push is telling the process;
+// push must not call it.
 func (c *ServerProcessConnection) Close(ctx context.Context) error {
 	if c.end == nil { // it was never opened
 		return nil
@@ -131,7 +147,12 @@ func (c *ServerProcessConnection) Close(ctx context.Context) error {
 	c.mu.Unlock()
 	c.courier.Wait()
 	c.a.connections.remove(c)
-	_, err := c.runOn(ctx, disconnectServerProcessScript, 2, c.name)
+	if c.process().life == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	_, err := c.a.runOn(ctx, disconnectServerProcessScript, c.process(), 2, c.name)
 	return err
 }
 
@@ -141,29 +162,42 @@ type ActivateServerProcessInput struct {
 	SDK  string // language and version
 }
 
-// ActivateServerProcess registers the process. It may be given a game session once it has reported to be healthy. An earlier life of the
-// process, which was registered over another connection, has ended with this, and its game session is INTERRUPTED.
+// ActivateServerProcess registers the process: a life of it begins. It may be given a game session once it has reported to be healthy. An
+// earlier life, which began over another connection, has ended with this, and its game session is INTERRUPTED.
 //
-// It fails with ErrInvalidFleetStatus.
+// It fails with ErrNotFound when the compute was deregistered, or with ErrInvalidFleetStatus.
 func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in ActivateServerProcessInput) error {
+	if len(c.compute) == 0 {
+		return computeNotFound(c.ID.FleetID, c.ID.ComputeName)
+	}
+	life := uuid.NewString()
 	for {
-		p := c.ID.process(c.compute["location"])
+		p := process{c.ref, c.ID.FleetID, life, c.compute["location"]}
 		reply, err := c.a.run(ctx, activateServerProcessScript,
 			[]string{serverProcessKey(p.ref), serverProcessesKey(p.fleet), reviewsKey(p.partition)},
-			append([]any{p.text, p.location, c.name, serverProcessLife.Milliseconds(), in.Port}, pairs(
-				"fleet", string(c.ID.FleetID), "compute", c.ID.ComputeName, "id", c.ID.ProcessID, "sdk", in.SDK, "ip", c.compute["ip"], "dns", c.compute["dns"],
-				"instance", c.a.owner.instance, "credential", c.credential,
+			append([]any{p.text, p.life, c.name, serverProcessLife.Milliseconds(), in.Port}, pairs(
+				"fleet", string(p.fleet), "compute", c.ID.ComputeName, "id", c.ID.ProcessID, "sdk", in.SDK,
+				"location", p.location, "ip", c.compute["ip"], "dns", c.compute["dns"],
+				"connected_at", strconv.FormatInt(c.since, 10), "instance", c.a.owner.instance, "credential", c.credential,
 			)...)...)
 		if err != nil {
 			return err
 		}
 		switch reply.text(0) {
-		case "OK":
+		case "OK", "KNOWN":
+			known := reply.text(0) == "KNOWN" && reply.text(1) != life
+			if known {
+				p.life = reply.text(1)
+			}
 			c.mu.Lock()
-			c.location = p.location
+			c.life = p
 			c.mu.Unlock()
+			if known {
+				return nil
+			}
 			return c.recheckFleet(ctx)
 		case "RUNNING":
+			p.life, p.location = reply.text(1), reply.text(2)
 			if _, err := c.a.endServerProcess(ctx, p, Interrupted); err != nil {
 				return err
 			}
@@ -191,7 +225,11 @@ func (c *ServerProcessConnection) recheckFleet(ctx context.Context) error {
 // HeartbeatServerProcess reports whether the process is healthy. It fails with ErrNotFound when the process is not registered or has
 // ended, as it has without a healthy report for three minutes.
 func (c *ServerProcessConnection) HeartbeatServerProcess(ctx context.Context, healthy bool) error {
-	reply, err := c.runOn(ctx, heartbeatServerProcessScript, 3, flag(healthy), serverProcessLife.Milliseconds())
+	p, err := c.registered(ctx)
+	if err != nil {
+		return err
+	}
+	reply, err := c.a.runOn(ctx, heartbeatServerProcessScript, p, 3, flag(healthy), serverProcessLife.Milliseconds(), c.name, c.since, c.a.owner.instance)
 	if err != nil {
 		return err
 	}
@@ -205,6 +243,25 @@ func (c *ServerProcessConnection) HeartbeatServerProcess(ctx context.Context, he
 	return heartbeatServerProcessScript.unexpected(reply)
 }
 
+// registered returns the life of the process that the connection is for. A connection that is older than that looks it up: the process
+// may have registered over another.
+func (c *ServerProcessConnection) registered(ctx context.Context) (process, error) {
+	if p := c.process(); p.life != "" {
+		return p, nil
+	}
+	stored, _, err := c.a.readServerProcess(ctx, c.ref)
+	if err != nil {
+		return process{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.learn(stored)
+	if c.life.life == "" {
+		return process{}, serverProcessNotFound(c.ID)
+	}
+	return c.life, nil
+}
+
 // ActivateGameSession makes the game session that the process was told to start ACTIVE: players may come. It fails with ErrNotFound when
 // the game session does not run on the process, or ErrInvalidGameSessionStatus when it has ended or the activation timeout has passed.
 func (c *ServerProcessConnection) ActivateGameSession(ctx context.Context, id GameSessionID) error {
@@ -212,7 +269,11 @@ func (c *ServerProcessConnection) ActivateGameSession(ctx context.Context, id Ga
 	if !ok {
 		return c.notHosted(id)
 	}
-	reply, err := c.a.run(ctx, activateGameSessionScript, []string{gameSessionKey(game), deadlinesKey(game.partition)}, game.text, c.ref.text)
+	p, err := c.registered(ctx)
+	if err != nil {
+		return err
+	}
+	reply, err := c.a.run(ctx, activateGameSessionScript, []string{gameSessionKey(game), deadlinesKey(game.partition)}, game.text, p.host())
 	if err != nil {
 		return err
 	}
@@ -245,11 +306,15 @@ func (c *ServerProcessConnection) Hosts(ctx context.Context, id GameSessionID) e
 	if !ok {
 		return c.notHosted(id)
 	}
+	p, err := c.registered(ctx)
+	if err != nil {
+		return err
+	}
 	on, err := c.a.redis.HGet(ctx, gameSessionKey(game), "process").Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return c.a.failed(err, 0)
 	}
-	if on != c.ref.text {
+	if on != p.host() {
 		return c.notHosted(id)
 	}
 	c.mu.Lock()
@@ -268,7 +333,11 @@ func (c *ServerProcessConnection) CertificatePath() string { return c.compute["c
 // TerminateServerProcess says that the process ends, and with it its game session. It fails with ErrNotFound when the process is not
 // registered or has ended already.
 func (c *ServerProcessConnection) TerminateServerProcess(ctx context.Context) error {
-	ended, err := c.a.endServerProcess(ctx, c.process(), "")
+	p, err := c.registered(ctx)
+	if err != nil {
+		return err
+	}
+	ended, err := c.a.endServerProcess(ctx, p, "")
 	if err == nil && !ended {
 		err = serverProcessNotFound(c.ID)
 	}
@@ -282,9 +351,9 @@ const answerLife = 5 * time.Minute
 // always; success is kept if the deed cannot tell that it is repeated. What failed for want of the store is done again.
 func (c *ServerProcessConnection) Once(ctx context.Context, request string, keepSuccess bool, do func(context.Context) error) error {
 	key := answerKey(c.ref, c.a.shorten("answer", request))
-	kept, err := c.a.redis.Get(ctx, key).Result()
+	answered, err := c.a.redis.Get(ctx, key).Result()
 	if err == nil {
-		return readAnswer(kept)
+		return readAnswer(answered)
 	}
 	if !errors.Is(err, redis.Nil) {
 		return c.a.failed(err, 0)
@@ -297,7 +366,13 @@ func (c *ServerProcessConnection) Once(ctx context.Context, request string, keep
 	case err != nil && (!errors.As(err, &refusal) || refusal.Kind == ErrStoreUnavailable || refusal.Kind == ErrOutcomeUnknown || refusal.Kind == ErrInternal):
 		return err
 	}
-	c.a.logged(ctx, "keeping an answer", c.a.redis.SetNX(ctx, key, writeAnswer(refusal), answerLife).Err())
+	kept := redis.SetArgs{TTL: answerLife}
+	if err != nil {
+		kept.Mode = "NX" // of two at a time, the one that has done it counts
+	}
+	if failed := c.a.redis.SetArgs(ctx, key, writeAnswer(refusal), kept).Err(); !errors.Is(failed, redis.Nil) {
+		c.a.logged(ctx, "keeping an answer", failed)
+	}
 	return err
 }
 
@@ -319,11 +394,7 @@ func readAnswer(kept string) error {
 func (c *ServerProcessConnection) process() process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return process{c.ref, c.ID.FleetID, c.location}
-}
-
-func (c *ServerProcessConnection) runOn(ctx context.Context, s script, n int, args ...any) (fields, error) {
-	return c.a.runOn(ctx, s, c.process(), n, args...)
+	return c.life
 }
 
 // wake makes sure that what the process is to be told is looked up from now on.
@@ -331,7 +402,7 @@ func (c *ServerProcessConnection) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wakes++
-	if c.wakes > 1 || c.ctx.Err() != nil { // the courier is on its way, and will look again
+	if c.wakes > 1 || c.ctx == nil || c.ctx.Err() != nil { // the courier is on its way, and will look again
 		return
 	}
 	c.courier.Go(func() {
@@ -356,19 +427,23 @@ func (c *ServerProcessConnection) seen(wakes int) int {
 // before its first healthy report: Server SDKs lose what comes earlier.
 func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 	stored, now, err := c.a.readServerProcess(ctx, c.ref)
-	if err != nil || stored["connection"] != c.name || stored["ready"] == "" {
+	if err != nil {
 		return err
 	}
+	p := c.process()
+	if stored["life"] != p.life || stored["status"] != "ACTIVE" || stored["connection"] != c.name || stored["ready"] == "" {
+		return nil
+	}
 	game, hasGame := parseRef(stored["game"])
-	starts := hasGame && stored["started"] == "" && (stored["start_on"] != c.name || stored.time("start_at").Add(startAgain).UnixMilli() <= now)
+	starts := hasGame && stored["started"] == "" && stored["terminate_at"] == "" && (stored["start_on"] != c.name || stored.time("start_at").Add(startAgain).UnixMilli() <= now)
 	updates := hasGame && stored["update"] != stored["updated"]
 	if starts || updates {
 		hosted, on, err := c.a.readHosted(ctx, game)
 		if err != nil {
 			return err
 		}
-		starts = starts && on == c.ref.text && hosted.Status == GameSessionActivating
-		updates = updates && on == c.ref.text
+		starts = starts && on == p.host() && hosted.Status == GameSessionActivating
+		updates = updates && on == p.host()
 		if starts {
 			if err := c.tell(ctx, StartGameSession{*hosted}, "start", game.text); err != nil {
 				return err
@@ -396,25 +471,25 @@ func (c *ServerProcessConnection) tell(ctx context.Context, p Push, what, detail
 	if err := c.push(ctx, p); err != nil {
 		return err
 	}
-	_, err := c.a.run(ctx, toldServerProcessScript, []string{serverProcessKey(c.ref)}, c.name, what, detail)
+	_, err := c.a.run(ctx, toldServerProcessScript, []string{serverProcessKey(c.ref)}, c.process().life, c.name, what, detail)
 	return err
 }
 
-// connections are those of server processes to this instance: of each process the newest here.
+// connections are those of server processes to this instance.
 type connections struct {
 	mu    sync.Mutex
-	of    map[string]*ServerProcessConnection // by ref
-	first chan struct{}                       // closed when there has been one
+	of    map[string][]*ServerProcessConnection // by ref; seldom more than one
+	first chan struct{}                         // closed when there has been one
 }
 
 func newConnections() *connections {
-	return &connections{of: make(map[string]*ServerProcessConnection), first: make(chan struct{})}
+	return &connections{of: make(map[string][]*ServerProcessConnection), first: make(chan struct{})}
 }
 
 func (cs *connections) add(c *ServerProcessConnection) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	cs.of[c.ref.text] = c
+	cs.of[c.ref.text] = append(cs.of[c.ref.text], c)
 	select {
 	case <-cs.first:
 	default:
@@ -425,23 +500,26 @@ func (cs *connections) add(c *ServerProcessConnection) {
 func (cs *connections) remove(c *ServerProcessConnection) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if cs.of[c.ref.text] == c {
+	others := slices.DeleteFunc(slices.Clone(cs.of[c.ref.text]), func(one *ServerProcessConnection) bool { return one == c })
+	if len(others) == 0 {
 		delete(cs.of, c.ref.text)
+		return
 	}
+	cs.of[c.ref.text] = others
 }
 
 func (cs *connections) wake(process string) {
 	cs.mu.Lock()
-	c := cs.of[process]
+	all := cs.of[process]
 	cs.mu.Unlock()
-	if c != nil {
+	for _, c := range all { // the newest of them may find something to tell
 		c.wake()
 	}
 }
 
 func (cs *connections) wakeAll() {
 	cs.mu.Lock()
-	all := slices.Collect(maps.Values(cs.of))
+	all := slices.Concat(slices.Collect(maps.Values(cs.of))...)
 	cs.mu.Unlock()
 	for _, c := range all {
 		c.wake()

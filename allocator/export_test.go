@@ -1,6 +1,9 @@
 package allocator
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // What the tests outside of the package need to see of the inside: the clockwork's turns one by one, and its outcome.
 
@@ -40,7 +43,8 @@ func (a *Allocator) Leave(ctx context.Context) error { return a.leave(ctx) }
 
 // SweepOwned is one turn of the clockwork that sweeps.
 func (a *Allocator) SweepOwned(ctx context.Context) (Swept, error) {
-	return a.sweep(ctx, a.owner.partitions())
+	swept, err := a.sweep(ctx, a.owner.partitions())
+	return swept, errors.Join(err, a.reviewServerProcesses(ctx, a.owner.partitions()))
 }
 
 // Owned lists the partitions that this instance sweeps.

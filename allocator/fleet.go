@@ -3,6 +3,7 @@ package allocator
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -324,8 +325,14 @@ func (a *Allocator) DeleteFleet(ctx context.Context, idOrARN FleetID) error {
 		}
 		return err
 	}
-	if err := a.endFleetProcesses(ctx, fleet); err != nil {
-		return err
+	owner, err := a.redis.HGet(ctx, fleetKey(fleet), "closing").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return a.failed(err, 1)
+	}
+	if owner == closing { // otherwise another call decides about the fleet
+		if err := a.endFleetProcesses(ctx, fleet); err != nil {
+			return err
+		}
 	}
 	for {
 		done, err := a.deleteClosedFleet(ctx, fleet, closing)

@@ -154,7 +154,7 @@ func (a *Allocator) createGameSession(ctx context.Context, in CreateGameSessionI
 	}
 	if limited {
 		if err := a.limitCreator(ctx, fleet, game, in.CreatorID, host.limit); err != nil {
-			a.releaseHost(ctx, host, game)
+			a.releaseHost(ctx, host)
 			return a.createdBefore(ctx, game, parameters, err)
 		}
 	}
@@ -177,7 +177,7 @@ func (a *Allocator) createGameSession(ctx context.Context, in CreateGameSessionI
 		"ip", host.ip,
 		"dns", host.dns,
 		"port", cmp.Or(host.port, strconv.Itoa(portOf(game))),
-		"process", host.process.text,
+		"process", host.process.host(),
 	)...)
 	args = append(args, properties(in.GameProperties)...)
 	reply, err := a.run(ctx, createGameSessionScript, []string{
@@ -189,20 +189,37 @@ func (a *Allocator) createGameSession(ctx context.Context, in CreateGameSessionI
 	switch reply.text(0) {
 	case "OK":
 		created := a.gameSession(int(reply.int(2)), reply.list(3).record())
-		a.nudge(ctx, host.instance, host.process.ref)
-		return created, a.recheckFleet(ctx, fleet, created.ID)
-	case "EXISTS":
-		a.releaseHost(ctx, host, game)
-		existing, err := a.describeGameSession(ctx, a.gameSessionID(fleet, id))
-		if err != nil {
-			return nil, err
+		if err := a.recheckFleet(ctx, fleet, created.ID); err != nil || host.process.text == "" {
+			return created, err
 		}
-		return &existing.GameSessions[0], nil
+		a.nudge(ctx, host.instance, host.process.ref)
+		if ended, err := a.endUnhosted(ctx, host.process, game); err != nil || !ended {
+			return created, err
+		}
+		return a.existing(ctx, game, host)
+	case "EXISTS":
+		return a.existing(ctx, game, host)
 	case "MISMATCH":
-		a.releaseHost(ctx, host, game)
+		a.releaseHost(ctx, host)
 		return nil, a.parametersDiffer(fleet, id)
 	}
 	return nil, createGameSessionScript.unexpected(reply)
+}
+
+// existing reads a game session that is there already, and gives up the server process that was claimed for it if it runs on another: it
+// may be that this very call has created it, and was not answered.
+func (a *Allocator) existing(ctx context.Context, game ref, h host) (*GameSession, error) {
+	found, on, err := a.readHosted(ctx, game)
+	if err != nil {
+		return nil, err
+	}
+	if on != h.process.host() {
+		a.releaseHost(ctx, h)
+	}
+	if found == nil {
+		return nil, failure(ErrNotFound, "the game session was deleted just now; its retention is over")
+	}
+	return found, nil
 }
 
 // createdBefore answers a call that nothing can host any more with what an earlier call with the same parameters has created,
@@ -366,8 +383,8 @@ func (a *Allocator) UpdateGameSession(ctx context.Context, in UpdateGameSessionI
 	case "OK":
 		stored := reply.list(3).record()
 		updated := a.gameSession(int(reply.int(2)), stored)
-		if on, hosted := parseRef(stored["process"]); hosted && (in.Name != nil || in.MaximumPlayerSessionCount != nil || len(in.GameProperties) > 0) {
-			err = a.tellOfUpdate(ctx, process{on, updated.FleetID, updated.Location}, game)
+		if on, hosted := hostOf(stored); hosted && (in.Name != nil || in.MaximumPlayerSessionCount != nil || len(in.GameProperties) > 0) {
+			err = a.tellOfUpdate(ctx, on, game)
 		}
 		return updated, err
 	case "GAME_SESSION_NOT_FOUND":
@@ -526,6 +543,7 @@ type host struct {
 	// Of the server process that was claimed.
 
 	process    process
+	claim      string
 	instance   string // that it is connected to
 	port       string
 	activation time.Duration // that it may take
@@ -596,22 +614,27 @@ func (a *Allocator) claimHost(ctx context.Context, h *host, fleet FleetID, game 
 	if err != nil {
 		return err
 	}
-	h.process, h.instance, h.port, h.activation = claimed, stored["instance"], stored["port"], a.activationTimeout
+	h.process, h.claim, h.instance, h.port, h.activation = claimed, stored["claim"], stored["instance"], stored["port"], a.activationTimeout
 	h.compute, h.location, h.ip, h.dns = stored["compute"], stored["location"], stored["ip"], stored["dns"]
 	return nil
 }
 
 // releaseHost takes back what claimHost did, if anything.
-func (a *Allocator) releaseHost(ctx context.Context, h host, game ref) {
+func (a *Allocator) releaseHost(ctx context.Context, h host) {
 	if h.process.text != "" {
-		a.releaseServerProcess(ctx, h.process, game)
+		a.releaseServerProcess(ctx, h.process, h.claim)
 	}
 }
 
-// failGameSession gives up a game session that was not activated in time.
-func (a *Allocator) failGameSession(ctx context.Context, game ref, fleet FleetID) error {
-	_, err := a.run(ctx, failGameSessionScript, []string{
-		gameSessionKey(game), liveGameSessionsKey(game.partition, fleet), deadlinesKey(game.partition), endedGamesKey(game.partition),
+// failGameSession gives up a game session that was not activated in time, and its server process. Should that not be told, its review sees
+// to it.
+func (a *Allocator) failGameSession(ctx context.Context, game ref, on process) error {
+	reply, err := a.run(ctx, failGameSessionScript, []string{
+		gameSessionKey(game), liveGameSessionsKey(game.partition, on.fleet), deadlinesKey(game.partition), endedGamesKey(game.partition),
 	}, game.text)
+	if err != nil || reply.text(0) != "OK" {
+		return err
+	}
+	_, err = a.tellToTerminate(ctx, on, game.text)
 	return err
 }

@@ -138,6 +138,8 @@ const (
 	storeKey = controlPrefix + "store"
 	// instancesKey: sorted set, instance id -> last heartbeat in ms.
 	instancesKey = controlPrefix + "instances"
+	// serviceKey: string, since when there has always been an instance in ms.
+	serviceKey = controlPrefix + "service"
 	// locationsKey: sorted set, location name -> creation in ms.
 	locationsKey = controlPrefix + "locations"
 	// fleetsKey: sorted set, fleet id -> creation in ms.

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -438,9 +437,6 @@ func rank(order []string, location string) int {
 	return len(order)
 }
 
-// placementsAtOnce is how many placements an instance tries at the same time.
-const placementsAtOnce = 8
-
 // tryPlacements tries the placements in the partitions that are due. One that cannot be tried is tried again at its next turn.
 func (a *Allocator) tryPlacements(ctx context.Context, partitions []partition) error {
 	clock, err := a.redis.Time(ctx).Result()
@@ -469,16 +465,7 @@ func (a *Allocator) tryPlacements(ctx context.Context, partitions []partition) e
 	if err != nil {
 		return err
 	}
-	turns := make(chan struct{}, placementsAtOnce)
-	var tries sync.WaitGroup
-	for _, placement := range due {
-		turns <- struct{}{}
-		tries.Go(func() {
-			defer func() { <-turns }()
-			a.logged(ctx, "trying a placement", a.advance(ctx, placement))
-		})
-	}
-	tries.Wait()
+	severalAtOnce(len(due), func(i int) { a.logged(ctx, "trying a placement", a.advance(ctx, due[i])) })
 	return nil
 }
 

@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -52,8 +54,10 @@ const (
 	claimGrace = time.Minute
 	// startAgain is after what time a server process that does not activate its game session is told again to start it.
 	startAgain = time.Minute
-	// reviewInterval is how often a server process is reviewed while something is under way.
+	// reviewInterval is how often a server process is reviewed while there is something that it could not be told.
 	reviewInterval = time.Second
+	// startInterval is how often it is reviewed while it has yet to activate its game session.
+	startInterval = 10 * time.Second
 	// claimCandidates is how many idle server processes of a location a claim chooses from.
 	claimCandidates = 8
 )
@@ -74,15 +78,32 @@ func (id ServerProcessID) ref() ref {
 	return refOf([16]byte(digest[:16]))
 }
 
-// process is where a server process is kept, and where it was when it was last heard of: a later life of it may be elsewhere.
+// process is one life of a server process: from its registration to its end. Another one of the same id may be elsewhere.
 type process struct {
 	ref
 	fleet    FleetID
+	life     string // beyond doubt another one for each
 	location string
 }
 
-func (id ServerProcessID) process(location string) process {
-	return process{id.ref(), id.FleetID, location}
+// storedProcess is the life that a record is of.
+func storedProcess(r ref, stored record) process {
+	return process{r, FleetID(stored["fleet"]), stored["life"], stored["location"]}
+}
+
+// hostOf is the server process on which a game session runs, given its record, and false if there is none.
+func hostOf(game record) (process, bool) {
+	text, life, _ := strings.Cut(game["process"], " ")
+	r, ok := parseRef(text)
+	return process{r, FleetID(game["fleet"]), life, game["location"]}, ok
+}
+
+// host is how the record of a game session names the process; empty for none.
+func (p process) host() string {
+	if p.text == "" {
+		return ""
+	}
+	return p.text + " " + p.life
 }
 
 // keys lists the first n keys of those that the scripts on a server process share.
@@ -93,18 +114,9 @@ func (p process) keys(n int) []string {
 	return append([]string(nil), all[:n]...)
 }
 
-// runOn runs a script on a server process, with the first n of the shared keys, wherever the process is by now.
+// runOn runs a script on a life of a server process, with the first n of the shared keys. Of another life it finds nothing.
 func (a *Allocator) runOn(ctx context.Context, s script, p process, n int, args ...any) (fields, error) {
-	for {
-		reply, err := a.run(ctx, s, p.keys(n), append([]any{p.text, p.location}, args...)...)
-		if err != nil || reply.text(0) != "CHANGED" {
-			return reply, err
-		}
-		p.location, err = a.redis.HGet(ctx, serverProcessKey(p.ref), "location").Result()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return nil, a.failed(err, 0)
-		}
-	}
+	return a.run(ctx, s, p.keys(n), append([]any{p.text, p.life}, args...)...)
 }
 
 // DescribeServerProcess reads a server process. It costs one command, and fails with ErrNotFound.
@@ -152,9 +164,10 @@ func serverProcessNotFound(id ServerProcessID) error {
 		id.ProcessID, id.ComputeName, id.FleetID)
 }
 
-// claimServerProcess gives a game session to an idle server process at one of the locations, and returns which it is and its record. It
-// fails with ErrFleetCapacityExceeded when none is idle.
+// claimServerProcess gives a game session to an idle server process at one of the locations, and returns which it is and its record, in
+// which the claim has a name of its own. It fails with ErrFleetCapacityExceeded when none is idle.
 func (a *Allocator) claimServerProcess(ctx context.Context, fleet FleetID, locations []string, game ref, name string) (process, record, error) {
+	claim := uuid.NewString()
 	for {
 		idle := make([]*redis.StringSliceCmd, len(locations))
 		err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
@@ -166,10 +179,10 @@ func (a *Allocator) claimServerProcess(ctx context.Context, fleet FleetID, locat
 			return process{}, nil, err
 		}
 		keys := []string{reviewsKey(fleetPartition(fleet))}
-		args := []any{game.text, name, reviewInterval.Milliseconds()}
+		args := []any{claim, game.text, name, reviewInterval.Milliseconds()}
 		for i, location := range locations {
 			for _, candidate := range refsOf(fleetPartition(fleet), idle[i].Val()) {
-				keys = append(keys, process{candidate, fleet, location}.keys(2)...)
+				keys = append(keys, process{ref: candidate, fleet: fleet, location: location}.keys(2)...)
 				args = append(args, candidate.text)
 			}
 		}
@@ -183,7 +196,8 @@ func (a *Allocator) claimServerProcess(ctx context.Context, fleet FleetID, locat
 		switch reply.text(0) {
 		case "OK":
 			stored := reply.list(2).record()
-			return process{ref{fleetPartition(fleet), reply.text(1)}, fleet, stored["location"]}, stored, nil
+			stored["claim"] = claim
+			return storedProcess(ref{fleetPartition(fleet), reply.text(1)}, stored), stored, nil
 		case "NONE": // others have been quicker: see who is idle now
 		default:
 			return process{}, nil, claimServerProcessScript.unexpected(reply)
@@ -192,14 +206,30 @@ func (a *Allocator) claimServerProcess(ctx context.Context, fleet FleetID, locat
 }
 
 // releaseServerProcess takes back a claim whose game session was not created. Should it fail, a review does it later.
-func (a *Allocator) releaseServerProcess(ctx context.Context, p process, game ref) {
-	_, err := a.runOn(ctx, releaseServerProcessScript, p, 2, game.text)
+func (a *Allocator) releaseServerProcess(ctx context.Context, p process, claim string) {
+	_, err := a.runOn(ctx, releaseServerProcessScript, p, 2, claim)
 	a.logged(ctx, "releasing a server process", err)
 }
 
-// tellToTerminate tells the server process of a game session to end, and returns false when it does not have it any more.
-func (a *Allocator) tellToTerminate(ctx context.Context, p process, game ref) (bool, error) {
-	return a.tell(ctx, p, game.text, strconv.FormatInt(terminationGrace.Milliseconds(), 10))
+// endUnhosted ends a game session that has just been created, if its server process has ended meanwhile: one of the two, the creator or
+// the end of the process, always sees the other. Should the creator not get to it, a sweep does. It returns whether it has.
+func (a *Allocator) endUnhosted(ctx context.Context, p process, game ref) (bool, error) {
+	stored, err := a.redis.HMGet(ctx, serverProcessKey(p.ref), "life", "game", "status", "interrupted").Result()
+	if err != nil {
+		return false, a.failed(err, 1)
+	}
+	of := fields(stored)
+	if of.text(0) == p.life && of.text(1) == game.text && of.text(2) == "ACTIVE" && of.text(3) == "" {
+		return false, nil
+	}
+	_, err = a.terminate(ctx, game, p.fleet, Interrupted, 0)
+	return true, err
+}
+
+// tellToTerminate tells a server process to end, and returns false when it has ended or, if a game session is given, does not have that
+// any more.
+func (a *Allocator) tellToTerminate(ctx context.Context, p process, game string) (bool, error) {
+	return a.tell(ctx, p, game, strconv.FormatInt(terminationGrace.Milliseconds(), 10))
 }
 
 // tellOfUpdate tells the server process of a game session that this has changed.
@@ -223,8 +253,8 @@ func (a *Allocator) tell(ctx context.Context, p process, game, terminate string)
 	return false, tellServerProcessScript.unexpected(reply)
 }
 
-// endServerProcess ends a server process and its game session, for a reason if it did not come to its end by itself. It returns false
-// when there is none. Whatever breaks off in between, a review carries on.
+// endServerProcess ends a life of a server process and its game session, for a reason if it did not come to its end by itself. It returns
+// false when that life is over. Whatever breaks off in between, a review carries on.
 func (a *Allocator) endServerProcess(ctx context.Context, p process, reason GameSessionStatusReason) (bool, error) {
 	reply, err := a.runOn(ctx, terminateServerProcessScript, p, 3, string(reason))
 	if err != nil {
@@ -258,62 +288,82 @@ func (a *Allocator) endHosted(ctx context.Context, p process, game string, reaso
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return a.failed(err, 1)
 	}
-	if on != p.text {
+	if on != p.host() {
 		return nil
 	}
 	_, err = a.terminate(ctx, hosted, p.fleet, reason, 0)
 	return err
 }
 
-// reviewServerProcesses sees to the server processes that are due.
-func (a *Allocator) reviewServerProcesses(ctx context.Context, due []dueIn) error {
-	type dueProcess struct {
-		in     *dueIn
-		ref    ref
-		stored *redis.MapStringStringCmd
-		game   *redis.SliceCmd // status, process
-	}
-	var all []dueProcess
-	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for i := range due {
-			for _, r := range due[i].processes {
-				all = append(all, dueProcess{in: &due[i], ref: r, stored: pipe.HGetAll(ctx, serverProcessKey(r))})
-			}
-		}
-	})
-	if err != nil || len(all) == 0 {
-		return err
-	}
-	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for i := range all {
-			if game, ok := parseRef(all[i].stored.Val()["game"]); ok {
-				all[i].game = pipe.HMGet(ctx, gameSessionKey(game), "status", "process")
-			}
-		}
-	})
+// reviewServerProcesses sees to the server processes in the partitions that are due by now. It costs TIME and a command a partition, and
+// four commands for each that is due.
+func (a *Allocator) reviewServerProcesses(ctx context.Context, partitions []partition) error {
+	clock, err := a.redis.Time(ctx).Result()
 	if err != nil {
-		return err
+		return a.failed(err, 0)
 	}
-	for _, p := range all {
-		status := ""
-		if p.game != nil && fields(p.game.Val()).text(1) == p.ref.text {
-			status = fields(p.game.Val()).text(0)
+	now := clock.UnixMilli()
+	for len(partitions) > 0 { // each is seen to once, since it is next due later than now
+		due := make([]*redis.StringSliceCmd, len(partitions))
+		err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
+			for i, p := range partitions {
+				due[i] = pipe.ZRangeByScore(ctx, reviewsKey(p), upTo(now))
+			}
+		})
+		if err != nil {
+			return err
 		}
-		failed := a.reviewServerProcess(ctx, p.ref, p.stored.Val(), GameSessionStatus(status))
-		if failed != nil {
-			p.in.more = false // it stays due, so it would be looked at again at once
+		var all []ref
+		var more []partition
+		for i, p := range partitions {
+			all = append(all, refsOf(p, due[i].Val())...)
+			if len(due[i].Val()) == sweepBatch {
+				more = append(more, p)
+			}
 		}
-		err = errors.Join(err, failed)
+		next := float64(now + reviewInterval.Milliseconds())
+		err = a.pipelined(ctx, func(pipe redis.Pipeliner) { // so that none that fails keeps others from their turn
+			for _, r := range all {
+				pipe.ZAddXX(ctx, reviewsKey(r.partition), redis.Z{Score: next, Member: r.text})
+			}
+		})
+		if err != nil {
+			return err
+		}
+		failed := make([]error, len(all))
+		severalAtOnce(len(all), func(i int) { failed[i] = a.reviewServerProcess(ctx, all[i]) })
+		if err := errors.Join(failed...); err != nil {
+			return err
+		}
+		partitions = more
 	}
-	return err
+	return nil
 }
 
-// reviewServerProcess sees to one server process that is due, given its record and the status of its game session; empty when there is
-// none that runs on it.
-func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, stored record, status GameSessionStatus) error {
-	p := process{r, FleetID(stored["fleet"]), stored["location"]}
-	reply, err := a.run(ctx, reviewServerProcessScript, p.keys(4), p.text, p.location, stored["game"], string(status),
-		serverProcessLife.Milliseconds(), claimGrace.Milliseconds(), terminationGrace.Milliseconds(), startAgain.Milliseconds(), reviewInterval.Milliseconds())
+// reviewServerProcess sees to one server process that is due.
+func (a *Allocator) reviewServerProcess(ctx context.Context, r ref) error {
+	stored, err := a.redis.HGetAll(ctx, serverProcessKey(r)).Result()
+	if err != nil {
+		return a.failed(err, 0)
+	}
+	if len(stored) == 0 {
+		if err := a.redis.ZRem(ctx, reviewsKey(r.partition), r.text).Err(); err != nil {
+			return a.failed(err, 1)
+		}
+		return nil
+	}
+	p, status := storedProcess(r, stored), ""
+	if game, ok := parseRef(stored["game"]); ok {
+		hosted, err := a.redis.HMGet(ctx, gameSessionKey(game), "status", "process").Result()
+		if err != nil {
+			return a.failed(err, 0)
+		}
+		if fields(hosted).text(1) == p.host() {
+			status = fields(hosted).text(0)
+		}
+	}
+	reply, err := a.runOn(ctx, reviewServerProcessScript, p, 3, stored["game"], status, serverProcessLife.Milliseconds(), a.serving.Load(),
+		claimGrace.Milliseconds(), terminationGrace.Milliseconds(), startAgain.Milliseconds(), reviewInterval.Milliseconds(), startInterval.Milliseconds())
 	if err != nil {
 		return err
 	}
@@ -341,7 +391,11 @@ func (a *Allocator) endFleetProcesses(ctx context.Context, fleet FleetID) error 
 		return a.failed(err, 0)
 	}
 	for _, r := range refsOf(fleetPartition(fleet), refs) {
-		if _, err := a.tell(ctx, process{ref: r, fleet: fleet}, "", strconv.FormatInt(terminationGrace.Milliseconds(), 10)); err != nil {
+		stored, _, err := a.readServerProcess(ctx, r)
+		if err == nil && len(stored) > 0 {
+			_, err = a.tellToTerminate(ctx, storedProcess(r, stored), "")
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -27,6 +27,7 @@ func TestServerProcessesDoWhatTheModelSays(t *testing.T) {
 // modelProcess is a server process in one of its lives.
 type modelProcess struct {
 	registered, ready, healthy, connected, interrupted bool
+	life                                               int // each has another
 	activatedOn                                        *gameServer
 	healthyAt, terminateAt                             time.Time // the latter zero until it is told to end
 	game                                               *modelHosted
@@ -35,7 +36,7 @@ type modelProcess struct {
 // modelHosted is a game session on a server process.
 type modelHosted struct {
 	id                allocator.GameSessionID
-	on                int
+	on, life          int
 	status            allocator.GameSessionStatus
 	reason            allocator.GameSessionStatusReason
 	activateBy, endBy time.Time
@@ -62,6 +63,8 @@ type dock struct {
 	scenes      [2]scene // the same fleet, by two Allocators
 	processes   [3]modelProcess
 	connections [3]*gameServer // the newest of each
+	lives       [3]int         // which life that is for, 0 for none
+	lived       int
 	games       []*modelHosted
 }
 
@@ -133,6 +136,22 @@ func (d *dock) connect(*rapid.T) {
 	}
 	d.connections[i] = d.scene().connect(fmt.Sprint("process-", i))
 	d.processes[i].connected = d.processes[i].registered
+	d.lives[i] = d.processes[i].life
+}
+
+// begin begins a life of a process over its connection.
+func (d *dock) begin(i int) *modelProcess {
+	d.lived++
+	d.lives[i] = d.lived
+	d.processes[i] = modelProcess{registered: true, connected: true, activatedOn: d.connections[i], healthyAt: d.now(), life: d.lived}
+	return &d.processes[i]
+}
+
+// request is what a request other than the registration does first: a connection that is for no life looks for one.
+func (d *dock) request(i int) {
+	if d.lives[i] == 0 {
+		d.lives[i] = d.processes[i].life
+	}
 }
 
 func (d *dock) disconnect(*rapid.T) {
@@ -152,7 +171,7 @@ func (d *dock) activate(*rapid.T) {
 		return
 	}
 	d.endLife(p, allocator.Interrupted)
-	*p = modelProcess{registered: true, connected: true, activatedOn: d.connections[i], healthyAt: d.now()}
+	d.begin(i)
 }
 
 func (d *dock) heartbeat(*rapid.T) {
@@ -160,6 +179,7 @@ func (d *dock) heartbeat(*rapid.T) {
 	p := &d.processes[i]
 	healthy := rapid.IntRange(0, 3).Draw(d.T, "health") > 0
 	err := d.connections[i].HeartbeatServerProcess(context.Background(), healthy)
+	d.request(i)
 	if !p.registered {
 		if !errors.Is(err, allocator.ErrNotFound) {
 			d.Fatalf("the heartbeat of a process that is not registered: %v", err)
@@ -183,7 +203,8 @@ func (d *dock) start(*rapid.T) {
 		d.Skip("it is registered")
 	}
 	d.connections[i] = d.scene().start(fmt.Sprint("process-", i))
-	*p = modelProcess{registered: true, ready: true, healthy: true, connected: true, activatedOn: d.connections[i], healthyAt: d.now()}
+	p = d.begin(i)
+	p.ready, p.healthy = true, true
 }
 
 func (p *modelProcess) idle() bool {
@@ -209,7 +230,7 @@ func (d *dock) create(*rapid.T) {
 			if !p.idle() {
 				d.Fatalf("process %d was given a game session: %+v", i, p)
 			}
-			p.game = &modelHosted{id: game.ID, on: i, status: allocator.GameSessionActivating, activateBy: d.now().Add(activationTimeout)}
+			p.game = &modelHosted{id: game.ID, on: i, life: p.life, status: allocator.GameSessionActivating, activateBy: d.now().Add(activationTimeout)}
 			d.games = append(d.games, p.game)
 			return
 		}
@@ -227,8 +248,9 @@ func (d *dock) anyGame() *modelHosted {
 func (d *dock) activateGame(*rapid.T) {
 	i, game := d.connected(), d.anyGame()
 	err := d.connections[i].ActivateGameSession(context.Background(), game.id)
+	d.request(i)
 	switch {
-	case game.on != i:
+	case game.on != i || game.life != d.lives[i]:
 		if !errors.Is(err, allocator.ErrNotFound) {
 			d.Fatalf("activating another's game session: %v", err)
 		}
@@ -273,6 +295,7 @@ func (d *dock) terminate(*rapid.T) {
 func (d *dock) endProcess(*rapid.T) {
 	i := d.connected()
 	err := d.connections[i].TerminateServerProcess(context.Background())
+	d.request(i)
 	if p := &d.processes[i]; !p.registered {
 		if !errors.Is(err, allocator.ErrNotFound) {
 			d.Fatalf("the end of a process that is not registered: %v", err)

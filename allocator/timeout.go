@@ -33,10 +33,13 @@ func (a *Allocator) Sweep(ctx context.Context) (Swept, error) {
 	if err != nil {
 		return swept, err
 	}
+	if err := a.reviewServerProcesses(ctx, all); err != nil {
+		return swept, err
+	}
 	return swept, a.tryPlacements(ctx, all)
 }
 
-// sweep works through the partitions until nothing in them is due. It costs TIME and five commands a partition, in one
+// sweep works through the partitions until nothing in them is due. It costs TIME and four commands a partition, in one
 // round trip a shard, and more only for what is due.
 func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, error) {
 	var swept Swept
@@ -47,7 +50,6 @@ func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, e
 		}
 		timedOut, err := a.timeOut(ctx, due)
 		swept.TimedOut += timedOut
-		err = errors.Join(err, a.reviewServerProcesses(ctx, due))
 		for _, purge := range []func(context.Context, []dueIn) (int, error){a.purge, a.purgeGames, a.purgePlacements} {
 			purged, failed := purge(ctx, due)
 			swept.Purged += purged
@@ -74,7 +76,6 @@ type dueIn struct {
 	ended           []ref // player sessions whose retention is over
 	endedGames      []ref // game sessions whose retention is over
 	endedPlacements []ref // whose retention is over
-	processes       []ref // server processes that are to be reviewed
 	more            bool  // more may be due than is listed
 }
 
@@ -90,14 +91,12 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 	ended := make([]*redis.StringSliceCmd, len(partitions))
 	endedGames := make([]*redis.StringSliceCmd, len(partitions))
 	endedPlacements := make([]*redis.StringSliceCmd, len(partitions))
-	processes := make([]*redis.StringSliceCmd, len(partitions))
 	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i, p := range partitions {
 			games[i] = pipe.ZRangeByScoreWithScores(ctx, deadlinesKey(p), upTo(now))
 			ended[i] = pipe.ZRangeByScore(ctx, endedKey(p), upTo(over))
 			endedGames[i] = pipe.ZRangeByScore(ctx, endedGamesKey(p), upTo(over))
 			endedPlacements[i] = pipe.ZRangeByScore(ctx, endedPlacementsKey(p), upTo(over))
-			processes[i] = pipe.ZRangeByScore(ctx, reviewsKey(p), upTo(now))
 		}
 	})
 	if err != nil {
@@ -109,15 +108,14 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 			partition: p, now: now,
 			ended: refsOf(p, ended[i].Val()), endedGames: refsOf(p, endedGames[i].Val()),
 			endedPlacements: refsOf(p, endedPlacements[i].Val()),
-			processes:       refsOf(p, processes[i].Val()),
 		}
 		for _, z := range games[i].Val() {
 			d.games = append(d.games, ref{p, z.Member.(string)})
 			// What timed out so long ago that its retention is over too is purged once it is marked.
 			d.more = d.more || int64(z.Score) <= over
 		}
-		d.more = d.more || slices.Contains([]int{len(d.games), len(d.ended), len(d.processes)}, sweepBatch)
-		if len(d.games)+len(d.ended)+len(d.endedGames)+len(d.endedPlacements)+len(d.processes) > 0 {
+		d.more = d.more || len(d.games) == sweepBatch || len(d.ended) == sweepBatch
+		if len(d.games)+len(d.ended)+len(d.endedGames)+len(d.endedPlacements) > 0 {
 			all = append(all, d)
 		}
 	}
@@ -148,13 +146,16 @@ type dueGame struct {
 	game  ref
 	in    *dueIn
 	due   *redis.StringSliceCmd // refs of reservations past their deadline
-	facts *redis.SliceCmd       // status, fleet, id, for which try of which placement it is kept, by when it must have ended or be activated
+	facts *redis.SliceCmd       // gameFactNames
 
 	// Of those that are unsettled.
 
 	fleet  *redis.StringCmd // status of the fleet
 	placed *redis.SliceCmd  // status, try and game session of the placement, if it is kept for one
+	hosted *redis.SliceCmd  // life, game session and status of the server process, if it runs on one
 }
+
+var gameFactNames = []string{"status", "fleet", "id", "kept_for", "end_by", "activate_by", "process", "location"}
 
 // unsettled tells whether there is something to decide about the game session, beside reservations that are due: it may be new.
 func (d dueGame) unsettled() bool {
@@ -168,6 +169,12 @@ func (d dueGame) keptFor() string           { return fields(d.facts.Val()).text(
 
 // isPast tells whether the time is over that one of the facts says.
 func (d dueGame) isPast(fact int) bool { return fields(d.facts.Val()).int(fact) <= d.in.now }
+
+// host is the server process on which it runs, and false if there is none.
+func (d dueGame) host() (process, bool) {
+	facts := fields(d.facts.Val())
+	return hostOf(record{"fleet": facts.text(1), "process": facts.text(6), "location": facts.text(7)})
+}
 
 // timeOut marks the reservations that are due, ends the game sessions that are TERMINATING, and sees to those that are new.
 func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err error) {
@@ -193,7 +200,7 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 				games = append(games, dueGame{
 					game: game, in: &due[i],
 					due:   pipe.ZRangeByScore(ctx, playerSessionsKey(game), pastDeadline(due[i].now)),
-					facts: pipe.HMGet(ctx, gameSessionKey(game), "status", "fleet", "id", "kept_for", "end_by", "activate_by"),
+					facts: pipe.HMGet(ctx, gameSessionKey(game), gameFactNames...),
 				})
 			}
 		}
@@ -215,6 +222,9 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 			if placement, kept := parseRef(name); kept {
 				g.placed = pipe.HMGet(ctx, placementKey(placement), "status", "try", "game")
 			}
+			if on, hosted := g.host(); hosted {
+				g.hosted = pipe.HMGet(ctx, serverProcessKey(on.ref), "life", "game", "status")
+			}
 		}
 	})
 	return games, err
@@ -226,15 +236,16 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 	case g.status() == GameSessionTerminating && g.isPast(4):
 		return 0, a.finishGameSession(ctx, g.game, g.fleetID())
 	case g.status() == GameSessionActivating && g.isPast(5):
-		return 0, a.failGameSession(ctx, g.game, g.fleetID())
+		on, _ := g.host()
+		return 0, a.failGameSession(ctx, g.game, on)
 	}
 	players := g.due.Val()
 	if g.unsettled() {
-		decided, err := a.settle(ctx, g)
-		if err != nil {
+		verdict, err := a.settle(ctx, g)
+		switch {
+		case err != nil || verdict == toEnd:
 			return 0, err
-		}
-		if !decided {
+		case verdict == undecided:
 			g.in.more = false // it stays due, so it would be looked at again at once
 			if len(players) == 0 {
 				return 0, nil
@@ -257,14 +268,33 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 	return int(reply.int(1)), nil
 }
 
-// settle decides about a game session whose creator may have died before it saw that the fleet is gone, or that the placement has
-// ended or given up the try for which the game session is kept. It returns false while nobody can tell.
-func (a *Allocator) settle(ctx context.Context, g dueGame) (decided bool, err error) {
+// verdict is what is decided about a game session that is due.
+type verdict int
+
+const (
+	toStay    verdict = iota
+	toEnd             // and it has been ended
+	undecided         // nobody can tell yet
+)
+
+// settle decides about a game session whose creator may have died before it saw that the fleet is gone, that the server process has ended,
+// or that the placement has ended or given up the try for which the game session is kept.
+func (a *Allocator) settle(ctx context.Context, g dueGame) (verdict, error) {
 	fleet := FleetStatus(g.fleet.Val())
-	wanted := fleet != ""
 	if fleet == FleetDeleting {
-		return false, nil // the deletion fails if it knows of the game session
+		return undecided, nil // the deletion fails if it knows of the game session
 	}
+	if on, hosted := g.host(); hosted {
+		process := fields(g.hosted.Val())
+		switch {
+		case process.text(0) != on.life || process.text(1) != g.game.text:
+			_, err := a.terminate(ctx, g.game, g.fleetID(), Interrupted, 0)
+			return toEnd, err
+		case process.text(2) == "ENDED": // and somebody ends the game session with it
+			return undecided, nil
+		}
+	}
+	wanted := fleet != ""
 	if g.placed != nil && wanted {
 		placement := fields(g.placed.Val())
 		_, try, _ := strings.Cut(g.keptFor(), " ")
@@ -272,7 +302,7 @@ func (a *Allocator) settle(ctx context.Context, g dueGame) (decided bool, err er
 		case PlacementPending:
 			wanted = placement.text(1) == try
 			if wanted {
-				return false, nil
+				return undecided, nil
 			}
 		case PlacementFulfilled:
 			wanted = placement.text(2) == string(a.gameSessionID(g.fleetID(), fields(g.facts.Val()).text(2)))
@@ -283,11 +313,11 @@ func (a *Allocator) settle(ctx context.Context, g dueGame) (decided bool, err er
 	switch {
 	case !wanted:
 		_, err := a.terminateHosted(ctx, g.game, g.fleetID(), ForceTerminated, ForceTerminate)
-		return true, err
+		return toEnd, err
 	case g.placed != nil:
-		return true, a.openGameSession(ctx, g.game, g.keptFor())
+		return toStay, a.openGameSession(ctx, g.game, g.keptFor())
 	}
-	return true, nil
+	return toStay, nil
 }
 
 // purge deletes the player sessions whose retention is over.
@@ -343,6 +373,9 @@ func (a *Allocator) Run(ctx context.Context) {
 	parts.Go(func() { // apart from the sweep, which is not to wait for them
 		every(ctx, a.sweepInterval, func() { a.logged(ctx, "placements", a.tryPlacements(ctx, a.owner.partitions())) })
 	})
+	parts.Go(func() {
+		every(ctx, a.sweepInterval, func() { a.logged(ctx, "server processes", a.reviewServerProcesses(ctx, a.owner.partitions())) })
+	})
 	parts.Go(func() { a.followNudges(ctx) })
 	if !a.sweepOnly {
 		parts.Go(func() {
@@ -365,6 +398,23 @@ func (a *Allocator) Run(ctx context.Context) {
 	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), heartbeatInterval)
 	defer cancel()
 	a.logged(farewell, "leave", a.leave(farewell))
+}
+
+// worksAtOnce is how much of what is due an instance does at the same time, where it takes several round trips each.
+const worksAtOnce = 8
+
+// severalAtOnce does n works, several at the same time, and returns when all are done.
+func severalAtOnce(n int, do func(i int)) {
+	turns := make(chan struct{}, worksAtOnce)
+	var works sync.WaitGroup
+	for i := range n {
+		turns <- struct{}{}
+		works.Go(func() {
+			defer func() { <-turns }()
+			do(i)
+		})
+	}
+	works.Wait()
 }
 
 // every does what is to be done at once and then at each interval.

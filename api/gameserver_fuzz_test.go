@@ -88,7 +88,7 @@ func wantAnswer(t *testing.T, frame, answer []byte) {
 		return
 	}
 	_ = json.Unmarshal(frame, &asked) // which knows other rules for text that is no Unicode
-	if got.Action != asked.Action || got.RequestId != asked.RequestId || got.StatusCode < 200 || got.StatusCode >= 500 || (got.StatusCode == 200) != (got.ErrorMessage == nil) {
+	if got.Action != asked.Action || got.RequestId != asked.RequestId || got.StatusCode < http.StatusOK || got.StatusCode >= http.StatusInternalServerError || (got.StatusCode == http.StatusOK) != (got.ErrorMessage == nil) {
 		t.Errorf("%q is answered with %q", frame, answer)
 	}
 }

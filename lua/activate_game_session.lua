@@ -5,7 +5,7 @@
 -- KEYS[1] game session         hash
 -- KEYS[2] partition deadlines  sorted set: game session ref -> earliest deadline in ms
 -- ARGV[1] game session ref
--- ARGV[2] server process ref
+-- ARGV[2] server process ref and life
 --
 -- RETURNS OK for_which_try_of_which_placement_it_is_kept
 -- RETURNS GAME_SESSION_NOT_FOUND

@@ -1,4 +1,4 @@
--- activate_server_process.lua: registers a server process that is ready to be asked for its health.
+-- activate_server_process.lua: registers a server process: its life begins.
 --
 -- A second call over the connection that registered it changes its port alone. It is idle, and may be given a game session,
 -- once it has reported to be healthy.
@@ -7,29 +7,33 @@
 -- KEYS[2] processes of its fleet   sorted set: server process ref -> registration in ms
 -- KEYS[3] partition reviews        sorted set: server process ref -> when it is to be reviewed next in ms (or earlier)
 -- ARGV[1] server process ref
--- ARGV[2] location
+-- ARGV[2] life
 -- ARGV[3] connection
 -- ARGV[4] how long a server process may be silent, in ms
 -- ARGV[5] port
 -- ARGV[6..] further fields of the record and their values, one after the other
 --
 -- RETURNS OK
--- RETURNS RUNNING
+-- RETURNS KNOWN life
+-- RETURNS RUNNING life location
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local time_now = string.format('%.0f', now)
 
-local known = redis.call('HMGET', KEYS[1], 'status', 'activated_on')
-if known[1] and (known[1] ~= 'ACTIVE' or known[2] ~= ARGV[3]) then
-  return {'RUNNING'} -- an earlier life of a process of this id
+local known = redis.call('HMGET', KEYS[1], 'status', 'life', 'location', 'activated_on')
+local reply = {'OK'}
+if known[1] == 'ACTIVE' and known[4] == ARGV[3] then
+  reply = {'KNOWN', known[2]}
+elseif known[1] then
+  return {'RUNNING', known[2], known[3]} -- an earlier life
 end
 
 if known[1] then
   redis.call('HSET', KEYS[1], 'port', ARGV[5])
 else
-  redis.call('HSET', KEYS[1], 'status', 'ACTIVE', 'location', ARGV[2], 'activated_on', ARGV[3], 'connection', ARGV[3], 'port', ARGV[5],
-    'registered', time_now, 'healthy_at', time_now, unpack(ARGV, 6))
+  redis.call('HSET', KEYS[1], 'status', 'ACTIVE', 'life', ARGV[2], 'activated_on', ARGV[3], 'connection', ARGV[3],
+    'port', ARGV[5], 'registered', time_now, 'healthy_at', time_now, unpack(ARGV, 6))
   redis.call('ZADD', KEYS[2], time_now, ARGV[1])
   redis.call('ZADD', KEYS[3], string.format('%.0f', now + ARGV[4]), ARGV[1])
 end
-return {'OK'}
+return reply

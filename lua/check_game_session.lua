@@ -12,8 +12,9 @@
 -- ARGV[1] 1 to mend, 0 to report only
 -- ARGV[2] game session ref
 -- ARGV[3] fleet id, as the record had it
--- ARGV[4] key of the fleet if that does not exist, otherwise empty
--- ARGV[5] how old a game session must be to have to have its fleet, in ms
+-- ARGV[4] key of what it belongs to, if that is gone, otherwise empty
+-- ARGV[5] what that is
+-- ARGV[6] how old a game session must be to have to have that, in ms
 --
 -- A finding is {kind, 1 if mended, what is wrong, key...}.
 --
@@ -50,9 +51,9 @@ if undated then
   report('damaged-record', true, 'the game session is ' .. status .. ' and does not say since when', KEYS[1])
   ended = string.format('%.0f', now)
 end
-local unended = open and ARGV[4] ~= '' and tonumber(created) <= now - tonumber(ARGV[5])
+local unended = open and ARGV[4] ~= '' and tonumber(created) <= now - tonumber(ARGV[6])
 if unended then
-  report('unended', false, 'the game session is ' .. status .. ' in a fleet that does not exist', KEYS[1], ARGV[4])
+  report('unended', false, 'the game session is ' .. status .. ' and its ' .. ARGV[5] .. ' is gone', KEYS[1], ARGV[4])
 end
 local taken = redis.call('ZCOUNT', KEYS[2], string.format('(%.0f', now), '+inf')
 local most = math.max(max, tonumber(record[6] or '') or 0)

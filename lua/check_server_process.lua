@@ -21,13 +21,13 @@ local function report(kind, mendable, what, ...)
   reply[#reply + 1] = {kind, mend and mendable and 1 or 0, what, ...}
 end
 
-local p = redis.call('HMGET', KEYS[1], 'status', 'location', 'registered', 'healthy_at', 'terminate_at', 'ready', 'connection', 'unhealthy', 'game')
+local p = redis.call('HMGET', KEYS[1], 'status', 'location', 'registered', 'healthy_at', 'terminate_at', 'ready', 'connection', 'unhealthy', 'game', 'life')
 if redis.call('EXISTS', KEYS[1]) == 0 or (p[2] or '') ~= ARGV[3] then
   return {'CHANGED'}
 end
 local status, registered, healthy_at = p[1] or '', p[3] or '', p[4] or ''
-if status ~= 'ACTIVE' and status ~= 'ENDED' or ARGV[3] == '' or not tonumber(registered) or not tonumber(healthy_at) then
-  report('damaged-record', false, 'the server process lacks its location, registration, last healthy report or a status that there is', KEYS[1])
+if status ~= 'ACTIVE' and status ~= 'ENDED' or ARGV[3] == '' or not p[10] or not tonumber(registered) or not tonumber(healthy_at) then
+  report('damaged-record', false, 'the server process lacks its location, life, registration, last healthy report or a status that there is', KEYS[1])
   return reply
 end
 local listed = redis.call('ZSCORE', KEYS[4], ARGV[2])
@@ -41,7 +41,7 @@ local misjudged = not idle ~= not listed_idle
 if misjudged then
   report('index', true, 'the server process is ' .. (idle and '' or 'not ') .. 'idle, and the idle ones have ' .. (listed_idle or 'nothing'), KEYS[2], KEYS[1])
 end
-local due = status == 'ENDED' and now or tonumber(p[5] or '') or healthy_at + ARGV[4]
+local due = status == 'ENDED' and now or math.max(tonumber(p[5] or 0), now + ARGV[4])
 local review = redis.call('ZSCORE', KEYS[3], ARGV[2])
 local unseen = not review or tonumber(review) > math.max(now, due)
 if unseen then

@@ -5,20 +5,16 @@
 -- KEYS[1] server process         hash
 -- KEYS[2] idle ones at location  sorted set: server process ref -> since when in ms
 -- ARGV[1] server process ref
--- ARGV[2] location of the server process, as the caller knows it
+-- ARGV[2] life
 -- ARGV[3] connection
 --
 -- RETURNS OK
 -- RETURNS NOT_FOUND
--- RETURNS CHANGED
-local known = redis.call('HMGET', KEYS[1], 'status', 'location', 'connection')
-if not known[1] or known[3] ~= ARGV[3] then
+local known = redis.call('HMGET', KEYS[1], 'life', 'connection')
+if known[1] ~= ARGV[2] or known[2] ~= ARGV[3] then
   return {'NOT_FOUND'} -- or it has a newer one
 end
-if known[2] ~= ARGV[2] then
-  return {'CHANGED'}
-end
 
-redis.call('HDEL', KEYS[1], 'connection', 'instance')
+redis.call('HDEL', KEYS[1], 'connection', 'connected_at', 'instance')
 redis.call('ZREM', KEYS[2], ARGV[1])
 return {'OK'}

@@ -5,17 +5,13 @@
 -- KEYS[3] partition reviews       sorted set: server process ref -> when it is to be reviewed next in ms (or earlier)
 -- KEYS[4] processes of its fleet  sorted set: server process ref -> registration in ms
 -- ARGV[1] server process ref
--- ARGV[2] location of the server process, as the caller knows it
+-- ARGV[2] life
 --
 -- RETURNS OK
 -- RETURNS NOT_FOUND
--- RETURNS CHANGED
-local known = redis.call('HMGET', KEYS[1], 'status', 'location')
-if known[1] ~= 'ENDED' then
+local known = redis.call('HMGET', KEYS[1], 'life', 'status')
+if known[1] ~= ARGV[2] or known[2] ~= 'ENDED' then
   return {'NOT_FOUND'} -- any more, or it has begun another life
-end
-if known[2] ~= ARGV[2] then
-  return {'CHANGED'}
 end
 
 redis.call('DEL', KEYS[1])

@@ -6,22 +6,18 @@
 -- KEYS[2] idle ones at location  sorted set: server process ref -> since when in ms
 -- KEYS[3] partition reviews      sorted set: server process ref -> when it is to be reviewed next in ms (or earlier)
 -- ARGV[1] server process ref
--- ARGV[2] location of the server process, as the caller knows it
+-- ARGV[2] life
 -- ARGV[3] game session ref that it must have; empty for any or none
 -- ARGV[4] how long it may take to end, in ms; empty to tell that its game session has changed
 --
 -- RETURNS OK instance
 -- RETURNS NOT_FOUND
--- RETURNS CHANGED
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local known = redis.call('HMGET', KEYS[1], 'status', 'location', 'game', 'terminate_at', 'instance')
-if not known[1] or known[1] == 'ENDED' or ARGV[3] ~= '' and known[3] ~= ARGV[3] then
+local known = redis.call('HMGET', KEYS[1], 'life', 'status', 'game', 'terminate_at', 'instance')
+if known[1] ~= ARGV[2] or known[2] == 'ENDED' or ARGV[3] ~= '' and known[3] ~= ARGV[3] then
   return {'NOT_FOUND'}
-end
-if known[2] ~= ARGV[2] then
-  return {'CHANGED'}
 end
 
 if ARGV[4] == '' then

@@ -52,7 +52,7 @@ if restored then
 end
 if game[1] == 'TERMINATING' then
   no_later_than(tonumber(game[3] or now))
-elseif game[2] then
+elseif game[2] and (game[1] == 'ACTIVE' or game[1] == 'ACTIVATING') then
   no_later_than(now)
 elseif game[1] == 'ACTIVATING' then
   no_later_than(tonumber(game[4]))

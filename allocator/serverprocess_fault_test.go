@@ -1,0 +1,444 @@
+package allocator_test
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/berthgg/berth/allocator"
+	"github.com/berthgg/berth/allocator/allocatortest"
+	"github.com/berthgg/berth/lua"
+)
+
+// What concerns a server process and its game session takes several steps, and anything may happen between two of them.
+
+// resent has an Allocator send its first call of a script twice, as when the answer to the first is lost, with something in between.
+func resent(script string, between func()) func(*allocator.Config) {
+	digest := sha1.Sum([]byte(lua.Source(script)))
+	return func(c *allocator.Config) {
+		c.Redis.AddHook(&resending{digest: hex.EncodeToString(digest[:]), between: between})
+	}
+}
+
+type resending struct {
+	digest  string
+	once    sync.Once
+	between func()
+}
+
+func (h *resending) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *resending) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if cmd.Name() == "evalsha" && cmd.Args()[1] == h.digest && err == nil {
+			h.once.Do(func() {
+				h.between()
+				err = next(ctx, cmd)
+			})
+		}
+		return err
+	}
+}
+
+func (h *resending) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// beside returns the scene by another Allocator. The scripts of server processes are known to all servers by then.
+func (s scene) beside(change ...func(*allocator.Config)) scene {
+	s.t.Helper()
+	warm := s.start("before all others")
+	warm.starts(s.create().ID)
+	again := s.connect("before all others")
+	if err := again.TerminateServerProcess(context.Background()); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := again.Close(context.Background()); err != nil {
+		s.t.Fatal(err)
+	}
+	return scene{open(s.t, s.store, change...), s.t, s.store, s.fleet}
+}
+
+// pass lets time pass, and sees to what is due each second.
+func (s scene) pass(d time.Duration) {
+	s.t.Helper()
+	for range int(d / time.Second) {
+		s.store.Advance(time.Second)
+		s.sweep()
+	}
+}
+
+func TestCreationThatIsSentAgainKeepsItsServerProcess(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		var g *gameServer
+		a := s.beside(resent("create_game_session", func() {
+			game := s.process("one").GameSessionID
+			s.store.Advance(time.Second)
+			s.sweep()
+			g.starts(game)
+		}))
+		g = s.start("one")
+		game := a.create()
+		if p := s.process("one"); p.GameSessionID != game.ID || game.Status != allocator.GameSessionActive {
+			t.Errorf("game session %s is %s on a process that has %q", game.ID, game.Status, p.GameSessionID)
+		}
+		wantKind(t, "creating another", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
+		wantInvariants(t, store, s.Allocator)
+	})
+}
+
+func TestCreatorsWithOneTokenTakeOneServerProcess(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		in := allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 4, IdempotencyToken: "token"}
+		var first *allocator.GameSession
+		a := s.beside(meanwhile("claim_server_process", func() {
+			var err error
+			if first, err = s.CreateGameSession(context.Background(), in); err != nil {
+				t.Error(err)
+			}
+		}))
+		s.start("one")
+		s.start("two")
+		second, err := a.CreateGameSession(context.Background(), in)
+		if err != nil || second.ID != first.ID {
+			t.Fatalf("the second is answered with %+v, %v; want %s", second, err, first.ID)
+		}
+		var hosting []allocator.GameSessionID
+		for _, name := range []string{"one", "two"} {
+			if id := s.process(name).GameSessionID; id != "" {
+				hosting = append(hosting, id)
+			}
+		}
+		if !slices.Equal(hosting, []allocator.GameSessionID{first.ID}) {
+			t.Errorf("the processes have %v, want %s once", hosting, first.ID)
+		}
+		wantInvariants(t, store, s.Allocator)
+	})
+}
+
+func TestServerProcessThatEndsBeforeItsGameSessionIsThereTakesItAlong(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		for _, creatorDies := range []bool{false, true} {
+			for how, end := range map[string]func(s scene, g *gameServer){
+				"ends":      func(_ scene, g *gameServer) { _ = g.TerminateServerProcess(context.Background()) },
+				"restarted": func(s scene, _ *gameServer) { s.start("one") },
+			} {
+				t.Run(fmt.Sprintf("%s, the creator dies: %v", how, creatorDies), func(t *testing.T) {
+					flush(t, store)
+					s := newScene(t, store)
+					var g *gameServer
+					changes := []func(*allocator.Config){meanwhile("create_game_session", func() { end(s, g) })}
+					death := &mortality{}
+					if creatorDies {
+						changes = append(changes, func(c *allocator.Config) { c.Redis.AddHook(death) })
+					}
+					a := s.beside(changes...)
+					g = s.start("one")
+					in := allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 4, IdempotencyToken: "token"}
+					if creatorDies {
+						death.after(2) // the claim and the creation
+					}
+					_, err := a.CreateGameSession(context.Background(), in)
+					if (err != nil) != creatorDies {
+						t.Fatal(err)
+					}
+					s.pass(2 * time.Second)
+					again, err := s.CreateGameSession(context.Background(), in)
+					if err != nil || again.Status != allocator.GameSessionTerminated || again.StatusReason != allocator.Interrupted {
+						t.Errorf("the game session without a process is %+v, %v", again, err)
+					}
+					wantInvariants(t, store, s.Allocator)
+				})
+			}
+		}
+	})
+}
+
+func TestLateNoteOfAnOlderConnectionChangesNothing(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		var newer *gameServer
+		a := s.beside(resent("connect_server_process", func() {
+			store.Advance(time.Second)
+			newer = s.connect("one")
+		}))
+		s.start("one")
+		store.Advance(time.Second)
+		older := a.connect("one")
+		newer.starts(s.create().ID)
+		if err := older.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if !s.process("one").Connected {
+			t.Error("with an older connection gone it counts as away")
+		}
+	})
+}
+
+func TestHeartbeatNotesAConnectionThatWasLost(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		early := s.connect("one") // before it has registered, over another
+		g := s.connect("one").activate().heartbeat(true)
+		if err := g.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		wantKind(t, "creating while it counts as away", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
+		early.heartbeat(true)
+		early.starts(s.create().ID)
+	})
+}
+
+func TestRequestsOfAnEarlierLifeAreRefused(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		old := s.start("one")
+		anew := s.start("one")
+		game := s.create().ID
+		anew.starts(game)
+		wantKind(t, "its end", old.TerminateServerProcess(ctx), allocator.ErrNotFound)
+		wantKind(t, "its report", old.HeartbeatServerProcess(ctx, false), allocator.ErrNotFound)
+		wantKind(t, "its activation", old.ActivateGameSession(ctx, game), allocator.ErrNotFound)
+		wantKind(t, "its hosting", old.Hosts(ctx, game), allocator.ErrNotFound)
+		if status := s.describe(game).Status; status != allocator.GameSessionActive {
+			t.Errorf("the game session of the new life is %s", status)
+		}
+
+		// So is what is sent again after its answer was lost.
+		var third *gameServer
+		a := s.beside(resent("terminate_server_process", func() { third = s.start("two") }))
+		if err := a.start("two").TerminateServerProcess(ctx); err != nil && !errors.Is(err, allocator.ErrNotFound) {
+			t.Error(err)
+		}
+		third.heartbeat(true)
+		third.starts(s.create().ID)
+	})
+}
+
+func TestStoppedPlacementIsNotDueForever(t *testing.T) {
+	store := allocatortest.Miniredis(t)
+	s := newScene(t, store)
+	s.start("one")
+	placed := s.startPlacement("alice")
+	if _, err := s.StopGameSessionPlacement(context.Background(), placed); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(2 * time.Second)
+	for _, key := range everyKey(t, store) {
+		if strings.HasSuffix(key, ":deadlines") {
+			t.Errorf("%s is left", key)
+		}
+	}
+}
+
+func TestSilenceCountsWhileSomebodyCanHear(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		alive := func() {
+			t.Helper()
+			if err := s.Allocator.Heartbeat(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		alive()
+		g := s.start("one")
+		game := s.create().ID
+		g.starts(game)
+		store.Advance(serverProcessLife) // all instances are away
+		alive()
+		s.sweep()
+		if status := s.describe(game).Status; status != allocator.GameSessionActive {
+			t.Fatalf("when the service is back the game session is %s", status)
+		}
+		for range int(serverProcessLife/time.Second) - 1 {
+			store.Advance(time.Second)
+			alive()
+		}
+		s.sweep()
+		if status := s.describe(game).Status; status != allocator.GameSessionActive {
+			t.Fatalf("less than three minutes later it is %s", status)
+		}
+		store.Advance(time.Second)
+		alive()
+		s.sweep()
+		if status := s.describe(game).Status; status != allocator.GameSessionTerminated {
+			t.Errorf("three minutes after the service was back it is %s", status)
+		}
+	})
+}
+
+func TestDeregisteredComputeKeepsItsServerProcesses(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := s.connectWith("one", token.Token).activate().heartbeat(true)
+		game := s.create().ID
+		g.starts(game)
+		if err := s.DeregisterCompute(ctx, s.fleet, "box"); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		back := s.connectWith("one", token.Token).heartbeat(true)
+		if err := back.Hosts(ctx, game); err != nil {
+			t.Error(err)
+		}
+		if err := back.TerminateServerProcess(ctx); err != nil {
+			t.Fatal(err)
+		}
+		wantKind(t, "another life", back.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1}), allocator.ErrNotFound)
+	})
+}
+
+func TestRefusedDeletionOfAFleetHarmsNoServerProcess(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		var g *gameServer
+		a := s.beside(meanwhile("reopen_fleet", func() { g.activate() }))
+		g = s.start("one")
+		game := s.create().ID
+		g.starts(game)
+		wantKind(t, "deleting the fleet", a.DeleteFleet(context.Background(), s.fleet), allocator.ErrInvalidFleetStatus)
+		if status := s.describe(game).Status; status != allocator.GameSessionActive {
+			t.Errorf("the game session is %s", status)
+		}
+		g.toldNothing("after the refused deletion")
+	})
+}
+
+func TestConnectionEndsThoughItsCallerHasGone(t *testing.T) {
+	s := newScene(t, allocatortest.Miniredis(t))
+	g := s.start("one")
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := g.Close(gone); err != nil {
+		t.Error(err)
+	}
+	if s.process("one").Connected {
+		t.Error("it counts as connected")
+	}
+}
+
+func TestOfTwoEqualRequestsTheOneThatDidItCounts(t *testing.T) {
+	s := newScene(t, allocatortest.Miniredis(t))
+	g := s.start("one")
+	ctx := context.Background()
+	refusal := &allocator.Error{Kind: allocator.ErrNotFound, Message: "it is done already"}
+	err := g.Once(ctx, "request", true, func(context.Context) error {
+		err := g.Once(ctx, "request", true, func(context.Context) error { return refusal })
+		if !errors.Is(err, refusal.Kind) {
+			t.Errorf("the second is answered with %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := g.Once(ctx, "request", true, func(context.Context) error { return refusal }); err != nil {
+		t.Errorf("the third is answered with %v", err)
+	}
+}
+
+func TestReviewOfWhatIsGoneIsStruckOff(t *testing.T) {
+	allocatortest.EachTopology(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		before := everyKey(t, store)
+		err := store.Client().ZAdd(context.Background(), "berth:{0}:reviews", redis.Z{Score: 1, Member: "AAAAAAAAAAAAAAAAAAAAAA"}).Err()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.sweep()
+		wantSameKeys(t, before, everyKey(t, store))
+	})
+}
+
+// Restarts and creators without order: in the end every game session is over, and nothing is left of any process.
+func TestNoGameSessionOutlivesItsServerProcess(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		const workers, rounds = 6, 25
+		s := newScene(t, store, func(c *allocator.Config) { c.AutoActivate = false })
+		instances := []scene{s, {open(t, store, func(c *allocator.Config) { c.AutoActivate = false }), t, store, s.fleet}}
+		ctx := context.Background()
+		token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sweeping, stop := context.WithCancel(ctx)
+		swept := make(chan struct{})
+		go func() {
+			defer close(swept)
+			for sweeping.Err() == nil {
+				_, _ = s.Sweep(ctx)
+			}
+		}()
+		inParallel(workers, workers*rounds, func(i int) {
+			at := instances[i%2]
+			id := allocator.ServerProcessID{FleetID: s.fleet, ComputeName: "box", ProcessID: fmt.Sprint("process-", i%3)}
+			c, err := at.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token.Token})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = c.Open(ctx, func(ctx context.Context, p allocator.Push) error {
+				if start, ok := p.(allocator.StartGameSession); ok {
+					_ = c.ActivateGameSession(ctx, start.GameSession.ID)
+				}
+				return nil
+			})
+			_ = c.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1})
+			_ = c.HeartbeatServerProcess(ctx, true)
+			if err := at.tryCreate(); err != nil && !errors.Is(err, allocator.ErrFleetCapacityExceeded) {
+				t.Error(err)
+			}
+			if err := c.Close(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		stop()
+		<-swept
+		for range 5 {
+			store.Advance(grace)
+			s.sweep()
+		}
+		out, err := s.DescribeGameSessions(ctx, allocator.DescribeGameSessionsInput{FleetID: s.fleet, Limit: 100})
+		for ; err == nil; out, err = s.DescribeGameSessions(ctx, allocator.DescribeGameSessionsInput{FleetID: s.fleet, Limit: 100, NextToken: out.NextToken}) {
+			for _, game := range out.GameSessions {
+				if game.Status != allocator.GameSessionTerminated && game.Status != allocator.GameSessionError {
+					t.Errorf("game session %s is %s", game.ID, game.Status)
+				}
+			}
+			if out.NextToken == "" {
+				break
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range everyKey(t, store) {
+			for _, part := range []string{":process:", ":processes:", ":idle:", ":reviews", ":live:", ":deadlines"} {
+				if strings.Contains(key, part) {
+					t.Errorf("%s is left", key)
+				}
+			}
+		}
+	})
+}
