@@ -250,7 +250,7 @@ func TestSilenceCountsWhileSomebodyCanHear(t *testing.T) {
 		ctx := context.Background()
 		alive := func() {
 			t.Helper()
-			if err := s.Allocator.Heartbeat(ctx); err != nil {
+			if err := s.Heartbeat(ctx); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -62,6 +62,8 @@ if terminate_at and (lost or terminate_at < next_review) then
 end
 if ended or interrupted or untold then
   next_review = math.min(next_review, now + ARGV[10])
+elseif starting and ARGV[4] == '' then
+  next_review = math.min(next_review, p.claimed + ARGV[7])
 elseif starting then
   next_review = math.min(next_review, now + ARGV[11])
 end
