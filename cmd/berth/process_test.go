@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,9 +23,21 @@ import (
 	"github.com/berthgg/berth/allocator/allocatortest"
 )
 
-// TestMain puts a program "berth" in the PATH, for tests and scripts to run: this test binary, which is main by that name.
+// TestMain puts programs in the PATH, for tests and scripts to run: this test binary, which is main by the name of "berth", and what the
+// demo needs of netcat by that of "nc", since there are many that differ.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"berth": main})
+	testscript.Main(m, map[string]func(){"berth": main, "nc": netcat})
+}
+
+// netcat connects to a host and port, sends its standard input and writes what it receives until it has received all.
+func netcat() {
+	conn, err := net.Dial("tcp", net.JoinHostPort(os.Args[1], os.Args[2]))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nc:", err)
+		os.Exit(1)
+	}
+	go io.Copy(conn, os.Stdin)
+	io.Copy(os.Stdout, conn)
 }
 
 // process is a running berth serve.
@@ -99,7 +112,7 @@ func serveWith(t testing.TB, env []string, args ...string) *process {
 	if p.addr == "" {
 		t.Fatalf("berth serve ended with %v; it wrote\n%s", p.err, &p.stderr)
 	}
-	if slices.Contains(args, "--demo") || slices.Contains(env, "BERTH_DEMO=true") && !slices.Contains(args, "--no-demo") {
+	if slices.Contains(args, "--demo") || slices.Contains(args, "--demo-server") || slices.Contains(env, "BERTH_DEMO=true") && !slices.Contains(args, "--no-demo") {
 		allocatortest.Eventually(t, 30*time.Second, func() bool {
 			return strings.HasSuffix(p.stdout.String(), "Stop with Ctrl-C.\n")
 		}, "the demo prints its commands to the end")

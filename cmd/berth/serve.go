@@ -47,6 +47,7 @@ type serveCommand struct {
 	ActivationTimeout   time.Duration `default:"10m" help:"How long a server process may take to activate the game session that it was given."`
 	DrainDelay          time.Duration `default:"0s" help:"How long to go on serving after a signal to stop while /readyz says no, so that load balancers notice."`
 	Demo                bool          `help:"Create a game session with a few slots, and print commands to try it with."`
+	DemoServer          bool          `help:"As --demo, with a sample game server on which the game session runs, and commands to play with."`
 	LogLevel            slog.Level    `default:"info" help:"What to log: debug, info, warn or error."`
 }
 
@@ -171,15 +172,11 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	log.Info("serving", "addr", listener.Addr().String(), "tls", security != nil, "version", version())
-	if s.Demo {
-		addr, err := dialable(listener.Addr().String())
-		if err != nil {
-			return errors.Join(err, server.Close())
-		}
-		if err := demo(ctx, os.Stdout, slots, addr, security != nil, s.Region); err != nil && ctx.Err() == nil {
-			return errors.Join(err, server.Close())
-		}
+	endDemo, err := s.startDemo(ctx, slots, listener.Addr().String(), security != nil, log)
+	if err != nil {
+		return errors.Join(err, server.Close())
 	}
+	defer endDemo()
 
 	select {
 	case err := <-served:
@@ -189,6 +186,7 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	log.Info("shutting down; requests in flight are finished first", "drain_delay", s.DrainDelay)
 	draining.Store(true)
 	time.Sleep(s.DrainDelay)
+	endDemo() // while the service is there for it
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(deadline); err != nil {
@@ -199,6 +197,34 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	running.Wait()
 	log.Info("stopped")
 	return nil
+}
+
+// startDemo begins a demo, if there is to be one, and prints its commands. What is returned ends it.
+func (s *serveCommand) startDemo(ctx context.Context, slots *allocator.Allocator, listening string, tls bool, log *slog.Logger) (end func(), err error) {
+	if !s.Demo && !s.DemoServer {
+		return func() {}, nil
+	}
+	addr, err := dialable(listening)
+	if err != nil {
+		return nil, err
+	}
+	d := &demo{slots: slots, addr: addr, tls: tls, region: s.Region, log: log}
+	end = sync.OnceFunc(d.end)
+	flag := "--demo"
+	if s.DemoServer {
+		flag = "--demo-server"
+		err = d.createOnServer(ctx)
+	} else {
+		err = d.create(ctx)
+	}
+	if err == nil {
+		err = d.print(os.Stdout)
+	}
+	if err != nil && ctx.Err() == nil { // it was not broken off by a signal
+		end()
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return end, nil
 }
 
 // newServer returns a server of a handler. What goes wrong on connections is logged for debugging.

@@ -102,9 +102,11 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 }
 
 func TestSignalDuringTheDemoEndsInGoodOrder(t *testing.T) {
-	p := serve(t, "--demo=true") // written like this, serve does not wait for what it prints
-	if err := p.stop(); err != nil {
-		t.Errorf("the service ended with %v:\n%s", err, &p.stderr)
+	for _, flag := range []string{"--demo=true", "--demo-server=true"} { // written like this, serve does not wait for what it prints
+		p := serve(t, flag)
+		if err := p.stop(); err != nil || strings.Contains(p.stderr.String(), "level=ERROR") {
+			t.Errorf("with %s the service ended with %v:\n%s", flag, err, &p.stderr)
+		}
 	}
 }
 
