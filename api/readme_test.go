@@ -45,6 +45,26 @@ func TestReadmeListsTheOperationTable(t *testing.T) {
 	sameNames(t, "served and Berth's own", append(slices.Clone(served), own...), api.Operations())
 }
 
+// The README's game server is the one of the example, which compiles.
+func TestReadmeShowsTheGameServerOfTheExample(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("gameserver/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Game servers\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	_, snippet, found := strings.Cut(section, "```go\n")
+	snippet, _, _ = strings.Cut(snippet, "```")
+	indentation := regexp.MustCompile(`(?m)^\t+`)
+	if !found || !strings.Contains(indentation.ReplaceAllString(string(example), ""), indentation.ReplaceAllString(snippet, "")) {
+		t.Errorf("the example lacks what the README shows of a game server:\n%s", snippet)
+	}
+}
+
 func sameNames(t *testing.T, what string, got, want []string) {
 	t.Helper()
 	for _, name := range want {
