@@ -88,7 +88,11 @@ func (h handler) turnAway(r *http.Request, query url.Values, err error) *excepti
 	default:
 		told.status = told.code
 	}
-	h.log.WarnContext(r.Context(), "a game server was not let in",
+	level := slog.LevelWarn
+	if r.Context().Err() != nil { // it has hung up
+		level = slog.LevelDebug
+	}
+	h.log.Log(r.Context(), level, "a game server was not let in",
 		"fleet", quoted(query.Get("FleetId")), "compute", quoted(query.Get("ComputeId")), "process", quoted(query.Get("pID")), "remote", r.RemoteAddr, "error", err)
 	return &told
 }
