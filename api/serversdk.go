@@ -38,7 +38,7 @@ func (h handler) serverSDK(c *gin.Context) {
 		h.log.DebugContext(c.Request.Context(), "no WebSocket for a game server", "error", err)
 		return
 	}
-	h.gameServers.serve(newGameServer(h, socket, process))
+	go h.gameServers.serve(newGameServer(h, socket, process)) // on a stack of its own: that of the request is deep, and would stay
 }
 
 // authenticate finds out which server process connects.
