@@ -198,7 +198,7 @@ func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in 
 			return c.recheckFleet(ctx)
 		case "RUNNING":
 			p.life, p.location = reply.text(1), reply.text(2)
-			if _, err := c.a.endServerProcess(ctx, p, Interrupted); err != nil {
+			if _, err := c.a.endServerProcess(ctx, p, Interrupted, ""); err != nil {
 				return err
 			}
 		default:
@@ -216,7 +216,7 @@ func (c *ServerProcessConnection) recheckFleet(ctx context.Context) error {
 	if FleetStatus(status) == FleetActive {
 		return nil
 	}
-	if _, err := c.a.endServerProcess(ctx, c.process(), Interrupted); err != nil {
+	if _, err := c.a.endServerProcess(ctx, c.process(), Interrupted, ""); err != nil {
 		return err
 	}
 	return failure(ErrInvalidFleetStatus, "fleet %s is being deleted", c.ID.FleetID)
@@ -330,14 +330,14 @@ func (c *ServerProcessConnection) notHosted(id GameSessionID) error {
 // CertificatePath is where the compute keeps its certificate, as RegisterCompute was told; empty if it was not.
 func (c *ServerProcessConnection) CertificatePath() string { return c.compute["certificate"] }
 
-// TerminateServerProcess says that the process ends, and with it its game session. It fails with ErrNotFound when the process is not
-// registered or has ended already.
-func (c *ServerProcessConnection) TerminateServerProcess(ctx context.Context) error {
+// TerminateServerProcess says that the process ends, and with it its game session. With the name of the request, as Once has it, the answer
+// is kept. It fails with ErrNotFound when the process is not registered or has ended already.
+func (c *ServerProcessConnection) TerminateServerProcess(ctx context.Context, request string) error {
 	p, err := c.registered(ctx)
 	if err != nil {
 		return err
 	}
-	ended, err := c.a.endServerProcess(ctx, p, "")
+	ended, err := c.a.endServerProcess(ctx, p, "", request)
 	if err == nil && !ended {
 		err = serverProcessNotFound(c.ID)
 	}
@@ -350,7 +350,7 @@ const answerLife = 5 * time.Minute
 // Once does what a request of the process asks for, unless it has been done: then it returns what it returned. Refusals are kept
 // always; success is kept if the deed cannot tell that it is repeated. What failed for want of the store is done again.
 func (c *ServerProcessConnection) Once(ctx context.Context, request string, keepSuccess bool, do func(context.Context) error) error {
-	key := answerKey(c.ref, c.a.shorten("answer", request))
+	key := c.a.answerKey(c.ref, request)
 	answered, err := c.a.redis.Get(ctx, key).Result()
 	if err == nil {
 		return readAnswer(answered)
@@ -374,6 +374,10 @@ func (c *ServerProcessConnection) Once(ctx context.Context, request string, keep
 		c.a.logged(ctx, "keeping an answer", failed)
 	}
 	return err
+}
+
+func (a *Allocator) answerKey(process ref, request string) string {
+	return answerKey(process, a.shorten("answer", request))
 }
 
 func writeAnswer(refusal *Error) string {

@@ -50,8 +50,9 @@ const (
 	serverProcessLife = 3 * time.Minute
 	// terminationGrace is how long a server process may take to end after it was told to.
 	terminationGrace = 5 * time.Minute
-	// claimGrace is how long a server process is kept for a game session that is not there: longer than any call takes to create it.
-	claimGrace = time.Minute
+	// claimGrace is how long a server process is kept for a game session that is not there: longer than a call takes to create it. Should one
+	// take longer, the game session ends, as when the process has.
+	claimGrace = 10 * time.Second
 	// startAgain is after what time a server process that does not activate its game session is told again to start it.
 	startAgain = time.Minute
 	// reviewInterval is how often a server process is reviewed while there is something that it could not be told.
@@ -254,9 +255,14 @@ func (a *Allocator) tell(ctx context.Context, p process, game, terminate string)
 }
 
 // endServerProcess ends a life of a server process and its game session, for a reason if it did not come to its end by itself. It returns
-// false when that life is over. Whatever breaks off in between, a review carries on.
-func (a *Allocator) endServerProcess(ctx context.Context, p process, reason GameSessionStatusReason) (bool, error) {
-	reply, err := a.runOn(ctx, terminateServerProcessScript, p, 3, string(reason))
+// false when that life is over. Whatever breaks off in between, a review carries on. With the request of the process to do so, the answer
+// to that is kept in the same step: nobody could tell afterwards that it was granted.
+func (a *Allocator) endServerProcess(ctx context.Context, p process, reason GameSessionStatusReason, request string) (bool, error) {
+	life := answerLife
+	if request == "" {
+		life = 0
+	}
+	reply, err := a.run(ctx, terminateServerProcessScript, append(p.keys(3), a.answerKey(p.ref, request)), p.text, p.life, string(reason), life.Milliseconds())
 	if err != nil {
 		return false, err
 	}

@@ -25,12 +25,12 @@ import (
 func resent(script string, between func()) func(*allocator.Config) {
 	digest := sha1.Sum([]byte(lua.Source(script)))
 	return func(c *allocator.Config) {
-		c.Redis.AddHook(&resending{digest: hex.EncodeToString(digest[:]), between: between})
+		c.Redis.AddHook(&resending{names: []any{hex.EncodeToString(digest[:]), lua.Source(script)}, between: between})
 	}
 }
 
 type resending struct {
-	digest  string
+	names   []any // by which a command calls the script
 	once    sync.Once
 	between func()
 }
@@ -40,7 +40,7 @@ func (h *resending) DialHook(next redis.DialHook) redis.DialHook { return next }
 func (h *resending) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		if cmd.Name() == "evalsha" && cmd.Args()[1] == h.digest && err == nil {
+		if err == nil && len(cmd.Args()) > 1 && slices.Contains(h.names, cmd.Args()[1]) {
 			h.once.Do(func() {
 				h.between()
 				err = next(ctx, cmd)
@@ -60,7 +60,7 @@ func (s scene) beside(change ...func(*allocator.Config)) scene {
 	warm := s.start("before all others")
 	warm.starts(s.create().ID)
 	again := s.connect("before all others")
-	if err := again.TerminateServerProcess(context.Background()); err != nil {
+	if err := again.TerminateServerProcess(context.Background(), ""); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := again.Close(context.Background()); err != nil {
@@ -132,7 +132,7 @@ func TestServerProcessThatEndsBeforeItsGameSessionIsThereTakesItAlong(t *testing
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		for _, creatorDies := range []bool{false, true} {
 			for how, end := range map[string]func(s scene, g *gameServer){
-				"ends":      func(_ scene, g *gameServer) { _ = g.TerminateServerProcess(context.Background()) },
+				"ends":      func(_ scene, g *gameServer) { _ = g.TerminateServerProcess(context.Background(), "") },
 				"restarted": func(s scene, _ *gameServer) { s.start("one") },
 			} {
 				t.Run(fmt.Sprintf("%s, the creator dies: %v", how, creatorDies), func(t *testing.T) {
@@ -209,7 +209,7 @@ func TestRequestsOfAnEarlierLifeAreRefused(t *testing.T) {
 		anew := s.start("one")
 		game := s.create().ID
 		anew.starts(game)
-		wantKind(t, "its end", old.TerminateServerProcess(ctx), allocator.ErrNotFound)
+		wantKind(t, "its end", old.TerminateServerProcess(ctx, ""), allocator.ErrNotFound)
 		wantKind(t, "its report", old.HeartbeatServerProcess(ctx, false), allocator.ErrNotFound)
 		wantKind(t, "its activation", old.ActivateGameSession(ctx, game), allocator.ErrNotFound)
 		wantKind(t, "its hosting", old.Hosts(ctx, game), allocator.ErrNotFound)
@@ -220,7 +220,7 @@ func TestRequestsOfAnEarlierLifeAreRefused(t *testing.T) {
 		// So is what is sent again after its answer was lost.
 		var third *gameServer
 		a := s.beside(resent("terminate_server_process", func() { third = s.start("two") }))
-		if err := a.start("two").TerminateServerProcess(ctx); err != nil && !errors.Is(err, allocator.ErrNotFound) {
+		if err := a.start("two").TerminateServerProcess(ctx, ""); err != nil && !errors.Is(err, allocator.ErrNotFound) {
 			t.Error(err)
 		}
 		third.heartbeat(true)
@@ -302,7 +302,7 @@ func TestDeregisteredComputeKeepsItsServerProcesses(t *testing.T) {
 		if err := back.Hosts(ctx, game); err != nil {
 			t.Error(err)
 		}
-		if err := back.TerminateServerProcess(ctx); err != nil {
+		if err := back.TerminateServerProcess(ctx, ""); err != nil {
 			t.Fatal(err)
 		}
 		wantKind(t, "another life", back.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1}), allocator.ErrNotFound)
@@ -356,6 +356,30 @@ func TestOfTwoEqualRequestsTheOneThatDidItCounts(t *testing.T) {
 	if err := g.Once(ctx, "request", true, func(context.Context) error { return refusal }); err != nil {
 		t.Errorf("the third is answered with %v", err)
 	}
+}
+
+func TestEndThatIsAskedForAgainIsGrantedAgain(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		end := func(g *gameServer) error {
+			return g.Once(ctx, "end", true, func(ctx context.Context) error { return g.TerminateServerProcess(ctx, "end") })
+		}
+		s.start("one")
+		dying, death := openMortal(t, store)
+		g := scene{dying, t, store, s.fleet}.connect("one")
+		death.after(1) // it has ended, and the instance with it
+		if err := end(g); err == nil {
+			t.Fatal("the instance did not die")
+		}
+		if err := end(s.connect("one")); err != nil {
+			t.Errorf("asked for again over another instance: %v", err)
+		}
+		s.sweep()
+		if s.process("one") != nil {
+			t.Error("the process is still there")
+		}
+	})
 }
 
 func TestReviewOfWhatIsGoneIsStruckOff(t *testing.T) {

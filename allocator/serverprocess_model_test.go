@@ -294,7 +294,7 @@ func (d *dock) terminate(*rapid.T) {
 
 func (d *dock) endProcess(*rapid.T) {
 	i := d.connected()
-	err := d.connections[i].TerminateServerProcess(context.Background())
+	err := d.connections[i].TerminateServerProcess(context.Background(), "")
 	d.request(i)
 	if p := &d.processes[i]; !p.registered {
 		if !errors.Is(err, allocator.ErrNotFound) {

@@ -18,7 +18,7 @@ const (
 	grace             = 5 * time.Minute
 	activationTimeout = 10 * time.Minute
 	startAgain        = time.Minute
-	claimGrace        = time.Minute
+	claimGrace        = 10 * time.Second
 )
 
 // patience is how long a test waits for what comes on its own time.
@@ -196,7 +196,7 @@ func TestGameSessionIsActivatedByItsServerProcess(t *testing.T) {
 		g.toldNothing("after the activation")
 
 		// The game ends as its process says so.
-		if err := g.TerminateServerProcess(context.Background()); err != nil {
+		if err := g.TerminateServerProcess(context.Background(), ""); err != nil {
 			t.Fatal(err)
 		}
 		if ended := s.describe(game.ID); ended.Status != allocator.GameSessionTerminated || ended.StatusReason != "" {
@@ -208,7 +208,7 @@ func TestGameSessionIsActivatedByItsServerProcess(t *testing.T) {
 		if s.process("one") != nil {
 			t.Error("the process is still there")
 		}
-		wantKind(t, "a second end", g.TerminateServerProcess(context.Background()), allocator.ErrNotFound)
+		wantKind(t, "a second end", g.TerminateServerProcess(context.Background(), ""), allocator.ErrNotFound)
 		wantKind(t, "a heartbeat after the end", g.HeartbeatServerProcess(context.Background(), true), allocator.ErrNotFound)
 	})
 }
@@ -286,7 +286,7 @@ func TestFleetWithoutServerProcessesActivatesByItselfIfTold(t *testing.T) {
 		}
 		g := s.connect("one").activate()
 		wantKind(t, "creating with a server process", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
-		if err := g.TerminateServerProcess(context.Background()); err != nil {
+		if err := g.TerminateServerProcess(context.Background(), ""); err != nil {
 			t.Fatal(err)
 		}
 		if status := s.create().Status; status != allocator.GameSessionActive {
@@ -450,7 +450,7 @@ func TestTerminationIsAskedOfTheServerProcess(t *testing.T) {
 			t.Errorf("the player is %s before the process has ended", got.Status)
 		}
 		s.remove(active) // players may leave
-		if err := g.TerminateServerProcess(context.Background()); err != nil {
+		if err := g.TerminateServerProcess(context.Background(), ""); err != nil {
 			t.Fatal(err)
 		}
 		if ended := s.describe(game); ended.Status != allocator.GameSessionTerminated || ended.StatusReason != allocator.TriggeredOnProcessTerminate {
@@ -859,7 +859,7 @@ func TestServerProcessNeedsACredential(t *testing.T) {
 		if err := signed.Close(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.TerminateServerProcess(ctx); err != nil {
+		if err := g.TerminateServerProcess(ctx, ""); err != nil {
 			t.Fatal(err)
 		}
 		_, err = s.AuthenticateServerProcess(ctx, box, allocator.Credential{Token: valid})
@@ -903,7 +903,7 @@ func TestNothingIsLeftOfServerProcesses(t *testing.T) {
 			s.accept(s.reserve(game, "someone"))
 			_ = g.Once(ctx, "request", true, func(context.Context) error { return nil })
 			if i%2 == 0 {
-				if err := g.TerminateServerProcess(ctx); err != nil {
+				if err := g.TerminateServerProcess(ctx, ""); err != nil {
 					t.Fatal(err)
 				}
 			}

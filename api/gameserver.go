@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -246,7 +247,12 @@ func (g *gameServer) answerAll(ctx context.Context) {
 }
 
 // answer does what a request asks for.
-func (g *gameServer) answer(ctx context.Context, r request) (any, error) {
+func (g *gameServer) answer(ctx context.Context, r request) (output any, err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			output, err = nil, fmt.Errorf("panic: %v\n%s", panicked, debug.Stack())
+		}
+	}()
 	do, known := actions[r.Action]
 	if !known {
 		return nil, invalid("there is no action %s", quoted(r.Action))
@@ -262,7 +268,7 @@ func (g *gameServer) answer(ctx context.Context, r request) (any, error) {
 		if do.once == never {
 			return do.run(ctx, g, input, r)
 		}
-		err = g.process.Once(ctx, r.Action+" "+r.RequestID, do.once == answered, func(ctx context.Context) error {
+		err = g.process.Once(ctx, r.name(), do.once == answered, func(ctx context.Context) error {
 			output, err = do.run(ctx, g, input, r)
 			return err
 		})

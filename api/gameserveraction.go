@@ -30,6 +30,9 @@ func parseRequest(frame []byte) (request, error) {
 	return r, nil
 }
 
+// name names the request among those of the process.
+func (r request) name() string { return r.Action + " " + r.RequestID }
+
 // response is a frame that answers a request. The Server SDK needs the first three members.
 type response struct {
 	Action       string
@@ -120,8 +123,8 @@ func heartbeatServerProcess(ctx context.Context, g *gameServer, in *heartbeatSer
 	return nil, g.process.HeartbeatServerProcess(ctx, *in.HealthStatus)
 }
 
-func terminateServerProcess(ctx context.Context, g *gameServer, _ *nothing, _ request) (any, error) {
-	return nil, g.process.TerminateServerProcess(ctx)
+func terminateServerProcess(ctx context.Context, g *gameServer, _ *nothing, r request) (any, error) {
+	return nil, g.process.TerminateServerProcess(ctx, r.name())
 }
 
 type activateGameSessionInput struct {

@@ -3,9 +3,11 @@
 -- KEYS[1] server process         hash
 -- KEYS[2] idle ones at location  sorted set: server process ref -> since when in ms
 -- KEYS[3] partition reviews      sorted set: server process ref -> when it is to be reviewed next in ms (or earlier)
+-- KEYS[4] answer to the request  string: empty, expires
 -- ARGV[1] server process ref
 -- ARGV[2] life
 -- ARGV[3] why its game session ends; empty if it came to its end
+-- ARGV[4] how long to keep the answer, in ms; 0 if it is nobody's request
 --
 -- RETURNS OK game_session_ref reason
 -- RETURNS NOT_FOUND
@@ -19,6 +21,9 @@ end
 local reason = known[3] or known[4] and 'INTERRUPTED' or ARGV[3]
 
 redis.call('HSET', KEYS[1], 'status', 'ENDED', 'reason', reason)
+if ARGV[4] ~= '0' then
+  redis.call('SET', KEYS[4], '', 'PX', ARGV[4])
+end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[3], now, ARGV[1])
 return {'OK', known[2] or '', reason}
