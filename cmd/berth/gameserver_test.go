@@ -793,11 +793,7 @@ func (a *arena) live(name string, first int) (id string) {
 		h.must("UpdatePlayerSessionCreationPolicy", h.UpdatePlayerSessionCreationPolicy(ctx, g.id, gameserver.AcceptAll))
 		g.leave(g.some("ACTIVE", 1)...)
 	}
-	err = h.ProcessEnding(ctx)
-	if refusal, refused := errors.AsType[*gameserver.Error](err); refused && refusal.StatusCode == http.StatusNotFound {
-		err = nil // its instance was killed before the answer, and the request was sent again: it has ended already
-	}
-	h.must("ProcessEnding", err)
+	h.must("ProcessEnding", h.ProcessEnding(ctx))
 	return g.id
 }
 
