@@ -587,7 +587,7 @@ func (a *Allocator) chooseHost(ctx context.Context, fleet FleetID, location stri
 		return chosen, nil
 	}
 	if !a.autoActivate {
-		return host{}, failure(ErrFleetCapacityExceeded, "fleet %s has no server process to host the game session; turn auto-activation on (--auto-activate) to have game sessions without server processes", fleet)
+		return host{}, failure(ErrFleetCapacityExceeded, "fleet %s has no server process to host the game session; start a game server, or turn auto-activation on (--auto-activate) to have game sessions without", fleet)
 	}
 	where := "in fleet " + string(fleet)
 	if location != "" {
