@@ -206,9 +206,7 @@ func TestRequestsOfAnEarlierLifeAreRefused(t *testing.T) {
 		s := newScene(t, store)
 		ctx := context.Background()
 		old := s.start("one")
-		anew := s.start("one")
-		game := s.create().ID
-		anew.starts(game)
+		_, game := s.hosting("one")
 		wantKind(t, "its end", old.TerminateServerProcess(ctx, ""), allocator.ErrNotFound)
 		wantKind(t, "its report", old.HeartbeatServerProcess(ctx, false), allocator.ErrNotFound)
 		wantKind(t, "its activation", old.ActivateGameSession(ctx, game), allocator.ErrNotFound)
@@ -255,9 +253,7 @@ func TestSilenceCountsWhileSomebodyCanHear(t *testing.T) {
 			}
 		}
 		alive()
-		g := s.start("one")
-		game := s.create().ID
-		g.starts(game)
+		_, game := s.hosting("one")
 		store.Advance(serverProcessLife) // all instances are away
 		alive()
 		s.sweep()

@@ -84,6 +84,15 @@ func (s scene) start(processID string) *gameServer {
 	return s.connect(processID).activate().heartbeat(true)
 }
 
+// hosting starts a server process that has activated a new game session.
+func (s scene) hosting(processID string) (*gameServer, allocator.GameSessionID) {
+	s.t.Helper()
+	g := s.start(processID)
+	game := s.create().ID
+	g.starts(game)
+	return g, game
+}
+
 // next waits for what it is told next, and until that is noted.
 func (g *gameServer) next() allocator.Push {
 	g.t.Helper()
@@ -237,9 +246,7 @@ func TestOnlyIdleServerProcessesAreGivenGameSessions(t *testing.T) {
 			return g.heartbeat(true)
 		},
 		"told to end": func(s scene) *gameServer {
-			g := s.start("one")
-			game := s.create().ID
-			g.starts(game)
+			g, game := s.hosting("one")
 			s.terminateBy(game, allocator.ForceTerminate)
 			return g.heartbeat(true)
 		},
@@ -375,9 +382,7 @@ func TestGameSessionThatIsNotActivatedInTimeIsInError(t *testing.T) {
 func TestSilentServerProcessLosesItsGameSession(t *testing.T) {
 	allocatortest.EachTopology(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
-		g := s.start("one")
-		game := s.create().ID
-		g.starts(game)
+		g, game := s.hosting("one")
 		active := s.reserve(game, "active")
 		s.accept(active)
 		store.Advance(serverProcessLife - time.Millisecond)
@@ -413,9 +418,7 @@ func TestSilentServerProcessLosesItsGameSession(t *testing.T) {
 
 func TestHeartbeatsKeepAServerProcess(t *testing.T) {
 	s := newScene(t, allocatortest.Miniredis(t))
-	g := s.start("one")
-	game := s.create().ID
-	g.starts(game)
+	g, game := s.hosting("one")
 	for range 10 {
 		s.store.Advance(serverProcessLife - time.Second)
 		g.heartbeat(true)
@@ -429,9 +432,7 @@ func TestHeartbeatsKeepAServerProcess(t *testing.T) {
 func TestTerminationIsAskedOfTheServerProcess(t *testing.T) {
 	allocatortest.EachTopology(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
-		g := s.start("one")
-		game := s.create().ID
-		g.starts(game)
+		g, game := s.hosting("one")
 		active := s.reserve(game, "active")
 		s.accept(active)
 		ended := s.terminateBy(game, allocator.TriggerOnProcessTerminate)
@@ -462,9 +463,7 @@ func TestTerminationIsAskedOfTheServerProcess(t *testing.T) {
 func TestTerminationDoesNotWaitForeverForTheServerProcess(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
-		g := s.start("one")
-		game := s.create().ID
-		g.starts(game)
+		g, game := s.hosting("one")
 		reserved := s.reserve(game, "reserved")
 		s.terminateBy(game, allocator.TriggerOnProcessTerminate)
 		g.terminates()
@@ -707,9 +706,7 @@ func TestRetriedCreationKeepsItsServerProcess(t *testing.T) {
 func TestRestartedServerProcessBeginsAnew(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
-		g := s.start("one")
-		game := s.create().ID
-		g.starts(game)
+		g, game := s.hosting("one")
 		g.activate() // by mistake: over the same connection it is the same life
 		if status := s.describe(game).Status; status != allocator.GameSessionActive {
 			t.Errorf("the game session is %s", status)
