@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"regexp"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -93,7 +92,6 @@ type Allocator struct {
 	secret   []byte    // from which ids are derived; the store's, the same for all instances
 	derivers sync.Pool // of *deriver
 	owner    ownership
-	serving  atomic.Int64 // since when there has always been an instance that runs, in ms; 0 if that is not known
 
 	facts       *lru.Cache[ref, gameFacts] // of game sessions; they are checked at each use
 	pipelines   *pipelines

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -165,7 +164,8 @@ type ActivateServerProcessInput struct {
 // ActivateServerProcess registers the process: a life of it begins. It may be given a game session once it has reported to be healthy. An
 // earlier life, which began over another connection, has ended with this, and its game session is INTERRUPTED.
 //
-// It fails with ErrNotFound when the compute was deregistered, or with ErrInvalidFleetStatus.
+// It fails with ErrNotFound when the compute was deregistered, with ErrConflict when a life has begun over a newer connection, or with
+// ErrInvalidFleetStatus.
 func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in ActivateServerProcessInput) error {
 	if len(c.compute) == 0 {
 		return computeNotFound(c.ID.FleetID, c.ID.ComputeName)
@@ -175,46 +175,48 @@ func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in 
 		p := process{c.ref, c.ID.FleetID, life, c.compute["location"]}
 		reply, err := c.a.run(ctx, activateServerProcessScript,
 			[]string{serverProcessKey(p.ref), serverProcessesKey(p.fleet), reviewsKey(p.partition)},
-			append([]any{p.text, p.life, c.name, serverProcessLife.Milliseconds(), in.Port}, pairs(
+			append([]any{p.text, p.life, c.name, c.since, reviewInterval.Milliseconds(), in.Port}, pairs(
 				"fleet", string(p.fleet), "compute", c.ID.ComputeName, "id", c.ID.ProcessID, "sdk", in.SDK,
 				"location", p.location, "ip", c.compute["ip"], "dns", c.compute["dns"],
-				"connected_at", strconv.FormatInt(c.since, 10), "instance", c.a.owner.instance, "credential", c.credential,
+				"instance", c.a.owner.instance, "credential", c.credential,
 			)...)...)
 		if err != nil {
 			return err
 		}
 		switch reply.text(0) {
 		case "OK", "KNOWN":
-			known := reply.text(0) == "KNOWN" && reply.text(1) != life
-			if known {
+			if reply.text(0) == "KNOWN" {
 				p.life = reply.text(1)
 			}
 			c.mu.Lock()
-			c.life = p
+			c.life, c.hosted = p, ""
 			c.mu.Unlock()
-			if known {
-				return nil
-			}
 			return c.recheckFleet(ctx)
 		case "RUNNING":
 			p.life, p.location = reply.text(1), reply.text(2)
+			if p.life == "" {
+				return failure(ErrInternal, "the record of server process %s is damaged; run berth check", c.ID.ProcessID)
+			}
 			if _, err := c.a.endServerProcess(ctx, p, Interrupted, ""); err != nil {
 				return err
 			}
+		case "NEWER":
+			return failure(ErrConflict, "server process %s has registered over a newer connection", c.ID.ProcessID)
 		default:
 			return activateServerProcessScript.unexpected(reply)
 		}
 	}
 }
 
-// recheckFleet ends a process that has registered in a fleet that somebody began to delete meanwhile.
+// recheckFleet ends a process that has registered in a fleet that was deleted, or is being deleted, meanwhile. Should it not get to it, the
+// first review does.
 func (c *ServerProcessConnection) recheckFleet(ctx context.Context) error {
-	status, err := c.a.redis.HGet(ctx, fleetKey(c.ID.FleetID), "status").Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return c.a.failed(err, 1)
+	status, err := c.a.fleetStatus(ctx, c.ID.FleetID)
+	if err != nil || status == FleetActive {
+		return err
 	}
-	if FleetStatus(status) == FleetActive {
-		return nil
+	if hosts, err := c.a.redis.HExists(ctx, serverProcessKey(c.ref), "game").Result(); err != nil || hosts {
+		return err // the deletion fails if it knows of the game session
 	}
 	if _, err := c.a.endServerProcess(ctx, c.process(), Interrupted, ""); err != nil {
 		return err

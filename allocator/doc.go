@@ -87,6 +87,7 @@
 //	berth:{p}:process:<ref>        hash        server process
 //	berth:{p}:processes:<id>       sorted set  a fleet's server processes → registration
 //	berth:{p}:idle:<id>:<location> sorted set  those of them at a location that may be given a game session → since when
+//	berth:{p}:attendance           hash        since when there has always been somebody who sees to them; expires after a while
 //	berth:{p}:reviews              sorted set  server process → when it is to be reviewed next
 //	berth:{p}:answer:<ref>:<digest>  string    how a request of a server process was answered; expires after a while
 //	berth:{p}:mark                 string      written before a wait for replicas; expires at once

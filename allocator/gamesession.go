@@ -184,6 +184,9 @@ func (a *Allocator) createGameSession(ctx context.Context, in CreateGameSessionI
 		gameSessionKey(game), fleetGameSessionsKey(game.partition, fleet), liveGameSessionsKey(game.partition, fleet), deadlinesKey(game.partition),
 	}, args...)
 	if err != nil {
+		if errors.Is(err, ErrStoreUnavailable) { // surely nothing was created
+			a.releaseHost(ctx, host)
+		}
 		return nil, err
 	}
 	switch reply.text(0) {
@@ -277,17 +280,23 @@ func (a *Allocator) limitCreator(ctx context.Context, fleet FleetID, game ref, c
 // recheckFleet ends a game session that has just been created in a fleet that somebody began to delete meanwhile: one of the
 // two, the creator or the deleter, always sees the other. Should the creator not get to it, a sweep does.
 func (a *Allocator) recheckFleet(ctx context.Context, fleet FleetID, game GameSessionID) error {
-	status, err := a.redis.HGet(ctx, fleetKey(fleet), "status").Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return a.failed(err, 1)
-	}
-	if FleetStatus(status) == FleetActive {
-		return nil
+	status, err := a.fleetStatus(ctx, fleet)
+	if err != nil || status == FleetActive {
+		return err
 	}
 	if _, err := a.TerminateGameSession(ctx, TerminateGameSessionInput{GameSessionID: game, Mode: ForceTerminate}); err != nil {
 		return err
 	}
 	return failure(ErrInvalidFleetStatus, "fleet %s is being deleted", fleet)
+}
+
+// fleetStatus reads the status of a fleet; empty if there is none. It is for callers who have changed something before.
+func (a *Allocator) fleetStatus(ctx context.Context, fleet FleetID) (FleetStatus, error) {
+	status, err := a.redis.HGet(ctx, fleetKey(fleet), "status").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", a.failed(err, 1)
+	}
+	return FleetStatus(status), nil
 }
 
 // openGameSession lets players into a game session that was kept for the try of a placement.

@@ -105,6 +105,10 @@ func placeKey(p partition, digest string) string { return p.prefix() + "place:" 
 // reviewsKey: sorted set, server process ref -> when it is to be reviewed next in ms (or earlier).
 func reviewsKey(p partition) string { return p.prefix() + "reviews" }
 
+// attendanceKey: hash, since when there has always been somebody who sees to the partition's server processes, and when there was last, in
+// ms. It expires.
+func attendanceKey(p partition) string { return p.prefix() + "attendance" }
+
 // serverProcessKey: hash, a server process's record.
 func serverProcessKey(r ref) string { return r.partition.prefix() + "process:" + r.text }
 
@@ -138,8 +142,6 @@ const (
 	storeKey = controlPrefix + "store"
 	// instancesKey: sorted set, instance id -> last heartbeat in ms.
 	instancesKey = controlPrefix + "instances"
-	// serviceKey: string, since when there has always been an instance in ms.
-	serviceKey = controlPrefix + "service"
 	// locationsKey: sorted set, location name -> creation in ms.
 	locationsKey = controlPrefix + "locations"
 	// fleetsKey: sorted set, fleet id -> creation in ms.

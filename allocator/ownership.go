@@ -69,14 +69,13 @@ func rendezvous(p partition, instances []string) (owner string) {
 
 // heartbeat tells the others that this instance is alive, and takes its share of the partitions. It lists those that it gains.
 func (a *Allocator) heartbeat(ctx context.Context) (gained []partition, err error) {
-	reply, err := a.run(ctx, heartbeatScript, []string{instancesKey, serviceKey}, a.owner.instance, heartbeatLife.Milliseconds())
+	reply, err := a.run(ctx, heartbeatScript, []string{instancesKey}, a.owner.instance, heartbeatLife.Milliseconds())
 	if err != nil {
 		return nil, err
 	}
-	a.serving.Store(reply.int(1))
-	alive := make([]string, len(reply)-2)
+	alive := make([]string, len(reply)-1)
 	for i := range alive {
-		alive[i] = reply.text(2 + i)
+		alive[i] = reply.text(1 + i)
 	}
 	return a.owner.among(alive), nil
 }

@@ -82,6 +82,8 @@ var (
 	connectServerProcessScript         = upkeep("connect_server_process")
 	disconnectServerProcessScript      = upkeep("disconnect_server_process")
 	heartbeatServerProcessScript       = upkeep("heartbeat_server_process")
+	attendServerProcessesScript        = upkeep("attend_server_processes")
+	forgetServerProcessScript          = upkeep("forget_server_process")
 	describeServerProcessScript        = read("describe_server_process")
 	claimServerProcessScript           = upkeep("claim_server_process")
 	releaseServerProcessScript         = upkeep("release_server_process")

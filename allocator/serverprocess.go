@@ -55,6 +55,11 @@ const (
 	claimGrace = 10 * time.Second
 	// startAgain is after what time a server process that does not activate its game session is told again to start it.
 	startAgain = time.Minute
+	// attendance is for how long it counts that somebody has seen to the server processes of a partition. Game servers find their way back
+	// well within the time that is left to them of serverProcessLife.
+	attendance = 30 * time.Second
+	// attendanceNote is how long the note of that is kept.
+	attendanceNote = time.Hour
 	// reviewInterval is how often a server process is reviewed while there is something that it could not be told.
 	reviewInterval = time.Second
 	// startInterval is how often it is reviewed while it has yet to activate its game session.
@@ -208,6 +213,8 @@ func (a *Allocator) claimServerProcess(ctx context.Context, fleet FleetID, locat
 
 // releaseServerProcess takes back a claim whose game session was not created. Should it fail, a review does it later.
 func (a *Allocator) releaseServerProcess(ctx context.Context, p process, claim string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout) // the creator may have gone
+	defer cancel()
 	_, err := a.runOn(ctx, releaseServerProcessScript, p, 2, claim)
 	a.logged(ctx, "releasing a server process", err)
 }
@@ -301,62 +308,66 @@ func (a *Allocator) endHosted(ctx context.Context, p process, game string, reaso
 	return err
 }
 
-// reviewServerProcesses sees to the server processes in the partitions that are due by now. It costs TIME and a command a partition, and
-// four commands for each that is due.
+// attended is since when somebody has always seen to the server processes of a partition, and when this was noted, in ms.
+type attended struct{ since, at int64 }
+
+// reviewServerProcesses sees to the server processes in the partitions that are due by now, each once. It costs a command a partition,
+// another where there are server processes, and five for each that is due.
 func (a *Allocator) reviewServerProcesses(ctx context.Context, partitions []partition) error {
-	clock, err := a.redis.Time(ctx).Result()
-	if err != nil {
-		return a.failed(err, 0)
-	}
-	now := clock.UnixMilli()
-	for len(partitions) > 0 { // each is seen to once, since it is next due later than now
-		due := make([]*redis.StringSliceCmd, len(partitions))
-		err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
-			for i, p := range partitions {
-				due[i] = pipe.ZRangeByScore(ctx, reviewsKey(p), upTo(now))
-			}
-		})
-		if err != nil {
-			return err
-		}
-		var all []ref
-		var more []partition
+	counts := make([]*redis.IntCmd, len(partitions))
+	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i, p := range partitions {
-			all = append(all, refsOf(p, due[i].Val())...)
-			if len(due[i].Val()) == sweepBatch {
-				more = append(more, p)
-			}
+			counts[i] = pipe.ZCard(ctx, reviewsKey(p))
 		}
-		next := float64(now + reviewInterval.Milliseconds())
+	})
+	if err != nil {
+		return err
+	}
+	for i, p := range partitions {
+		if counts[i].Val() > 0 {
+			err = errors.Join(err, a.reviewPartition(ctx, p))
+		}
+	}
+	return err
+}
+
+func (a *Allocator) reviewPartition(ctx context.Context, p partition) error {
+	until := ""
+	for {
+		reply, err := a.run(ctx, attendServerProcessesScript, []string{reviewsKey(p), attendanceKey(p)},
+			attendance.Milliseconds(), sweepBatch, until, attendanceNote.Milliseconds())
+		if err != nil {
+			return err
+		}
+		seen, due := attended{reply.int(2), reply.int(1)}, reply[min(3, len(reply)):]
+		if until == "" {
+			until = strconv.FormatInt(seen.at, 10)
+		}
 		err = a.pipelined(ctx, func(pipe redis.Pipeliner) { // so that none that fails keeps others from their turn
-			for _, r := range all {
-				pipe.ZAddXX(ctx, reviewsKey(r.partition), redis.Z{Score: next, Member: r.text})
+			for i := range due {
+				pipe.ZAddXX(ctx, reviewsKey(p), redis.Z{Score: float64(seen.at + reviewInterval.Milliseconds()), Member: due.text(i)})
 			}
 		})
 		if err != nil {
 			return err
 		}
-		failed := make([]error, len(all))
-		severalAtOnce(len(all), func(i int) { failed[i] = a.reviewServerProcess(ctx, all[i]) })
-		if err := errors.Join(failed...); err != nil {
+		failed := make([]error, len(due))
+		severalAtOnce(len(due), func(i int) { failed[i] = a.reviewServerProcess(ctx, ref{p, due.text(i)}, seen) })
+		if err := errors.Join(failed...); err != nil || len(due) < sweepBatch {
 			return err
 		}
-		partitions = more
 	}
-	return nil
 }
 
 // reviewServerProcess sees to one server process that is due.
-func (a *Allocator) reviewServerProcess(ctx context.Context, r ref) error {
+func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attended) error {
 	stored, err := a.redis.HGetAll(ctx, serverProcessKey(r)).Result()
 	if err != nil {
 		return a.failed(err, 0)
 	}
 	if len(stored) == 0 {
-		if err := a.redis.ZRem(ctx, reviewsKey(r.partition), r.text).Err(); err != nil {
-			return a.failed(err, 1)
-		}
-		return nil
+		_, err := a.run(ctx, forgetServerProcessScript, []string{serverProcessKey(r), reviewsKey(r.partition)}, r.text)
+		return err
 	}
 	p, status := storedProcess(r, stored), ""
 	if game, ok := parseRef(stored["game"]); ok {
@@ -368,15 +379,16 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref) error {
 			status = fields(hosted).text(0)
 		}
 	}
-	reply, err := a.runOn(ctx, reviewServerProcessScript, p, 3, stored["game"], status, serverProcessLife.Milliseconds(), a.serving.Load(),
-		claimGrace.Milliseconds(), terminationGrace.Milliseconds(), startAgain.Milliseconds(), reviewInterval.Milliseconds(), startInterval.Milliseconds())
+	reply, err := a.runOn(ctx, reviewServerProcessScript, p, 3, stored["game"], status, serverProcessLife.Milliseconds(), seen.since,
+		claimGrace.Milliseconds(), terminationGrace.Milliseconds(), startAgain.Milliseconds(), reviewInterval.Milliseconds(), startInterval.Milliseconds(),
+		seen.at+attendance.Milliseconds())
 	if err != nil {
 		return err
 	}
 	switch reply.text(0) {
 	case "OK":
 		a.nudge(ctx, reply.text(1), r)
-		return nil
+		return a.endOfGoneFleet(ctx, p)
 	case "CHANGED": // at its next turn
 		return nil
 	case "LOST":
@@ -388,6 +400,16 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref) error {
 		return a.finishServerProcess(ctx, p, stored["game"], GameSessionStatusReason(reply.text(1)))
 	}
 	return reviewServerProcessScript.unexpected(reply)
+}
+
+// endOfGoneFleet tells a server process to end whose fleet was deleted while it registered.
+func (a *Allocator) endOfGoneFleet(ctx context.Context, p process) error {
+	status, err := a.fleetStatus(ctx, p.fleet)
+	if err != nil || status != "" {
+		return err
+	}
+	_, err = a.tellToTerminate(ctx, p, "")
+	return err
 }
 
 // endFleetProcesses tells all server processes of a fleet to end.

@@ -69,12 +69,15 @@ func (s scene) beside(change ...func(*allocator.Config)) scene {
 	return scene{open(s.t, s.store, change...), s.t, s.store, s.fleet}
 }
 
-// pass lets time pass, and sees to what is due each second.
+// pass lets time pass, during which there is always somebody who sees to what is due.
 func (s scene) pass(d time.Duration) {
 	s.t.Helper()
-	for range int(d / time.Second) {
-		s.store.Advance(time.Second)
+	s.sweep()
+	for d > 0 {
+		step := min(d, attendance)
+		s.store.Advance(step)
 		s.sweep()
+		d -= step
 	}
 }
 
@@ -154,7 +157,8 @@ func TestServerProcessThatEndsBeforeItsGameSessionIsThereTakesItAlong(t *testing
 					if (err != nil) != creatorDies {
 						t.Fatal(err)
 					}
-					s.pass(2 * time.Second)
+					s.pass(time.Second)
+					s.pass(time.Second)
 					again, err := s.CreateGameSession(context.Background(), in)
 					if err != nil || again.Status != allocator.GameSessionTerminated || again.StatusReason != allocator.Interrupted {
 						t.Errorf("the game session without a process is %+v, %v", again, err)
@@ -226,6 +230,123 @@ func TestRequestsOfAnEarlierLifeAreRefused(t *testing.T) {
 	})
 }
 
+func TestRegistrationThatComesLateIsRefused(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		older := s.connect("one")
+		store.Advance(time.Second)
+		newer, game := s.hosting("one")
+		err := older.ActivateServerProcess(context.Background(), allocator.ActivateServerProcessInput{Port: 1})
+		wantKind(t, "the late registration", err, allocator.ErrConflict)
+		if status := s.describe(game).Status; status != allocator.GameSessionActive {
+			t.Errorf("the game session is %s", status)
+		}
+		newer.heartbeat(true)
+	})
+}
+
+func TestRegistrationDuringTheDeletionOfItsFleetIsNoticed(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		late := s.connect("late")
+		dying, death := openMortal(t, store)
+		dead := scene{dying, t, store, s.fleet}.connect("dead")
+		if err := s.DeleteFleet(ctx, s.fleet); err != nil {
+			t.Fatal(err)
+		}
+		death.after(1) // it has registered, and has yet to look at the fleet
+		if err := dead.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1}); err == nil {
+			t.Fatal("the instance did not die")
+		}
+		wantKind(t, "a registration", late.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1}), allocator.ErrInvalidFleetStatus)
+		s.pass(time.Second)
+		if p := s.process("dead"); p == nil || p.Status != allocator.ServerProcessTerminating {
+			t.Errorf("the process in the deleted fleet is %+v", p)
+		}
+		s.pass(grace)
+		if s.process("dead") != nil {
+			t.Error("it outlives its time")
+		}
+	})
+}
+
+func TestReviewOfANewLifeIsKept(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		a := s.beside(meanwhile("forget_server_process", func() { s.start("one") }))
+		g := s.start("one")
+		id := g.ID
+		if err := g.TerminateServerProcess(context.Background(), ""); err != nil {
+			t.Fatal(err)
+		}
+		err := store.Client().ZAdd(context.Background(), sibling(processKey(id), "reviews"), redis.Z{Score: 1, Member: refIn(processKey(id))}).Err()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Sweep(context.Background()); err != nil { // it finds the earlier life gone
+			t.Fatal(err)
+		}
+		wantInvariants(t, store, s.Allocator)
+	})
+}
+
+func TestServerProcessOfACreatorWhoHasGoneIsIdleAgain(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx, leave := context.WithCancel(context.Background())
+		a := s.beside(func(c *allocator.Config) { c.Redis.AddHook(unreachable{"create_game_session", leave}) })
+		g := s.start("one")
+		if _, err := a.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 4}); !errors.Is(err, allocator.ErrStoreUnavailable) {
+			t.Fatal(err)
+		}
+		g.starts(s.create().ID)
+	})
+}
+
+// unreachable is a hook that has the server of a script be away, and the caller leave.
+type unreachable struct {
+	script string
+	leave  func()
+}
+
+func (unreachable) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h unreachable) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	digest := sha1.Sum([]byte(lua.Source(h.script)))
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if len(cmd.Args()) > 1 && cmd.Args()[1] == hex.EncodeToString(digest[:]) {
+			h.leave()
+			cmd.SetErr(errDead)
+			return errDead
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (unreachable) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func TestServerProcessThatReconnectsBeforeItsGameSessionIsThereIsToldSoon(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		var again *gameServer
+		other := scene{open(t, store), t, store, s.fleet} // whose nudges nobody follows
+		a := s.beside(meanwhile("create_game_session", func() {
+			store.Advance(time.Millisecond)
+			again = other.connect("one")
+			again.Settle()
+			other.sweep() // sees no game session yet
+		}))
+		s.start("one")
+		game := a.create().ID
+		store.Advance(time.Second)
+		other.sweep()
+		again.starts(game)
+	})
+}
+
 func TestStoppedPlacementIsNotDueForever(t *testing.T) {
 	store := allocatortest.Miniredis(t)
 	s := newScene(t, store)
@@ -234,7 +355,7 @@ func TestStoppedPlacementIsNotDueForever(t *testing.T) {
 	if _, err := s.StopGameSessionPlacement(context.Background(), placed); err != nil {
 		t.Fatal(err)
 	}
-	s.pass(2 * time.Second)
+	s.pass(time.Second)
 	for _, key := range everyKey(t, store) {
 		if strings.HasSuffix(key, ":deadlines") {
 			t.Errorf("%s is left", key)
@@ -245,32 +366,18 @@ func TestStoppedPlacementIsNotDueForever(t *testing.T) {
 func TestSilenceCountsWhileSomebodyCanHear(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
-		ctx := context.Background()
-		alive := func() {
-			t.Helper()
-			if err := s.Heartbeat(ctx); err != nil {
-				t.Fatal(err)
-			}
-		}
-		alive()
 		_, game := s.hosting("one")
-		store.Advance(serverProcessLife) // all instances are away
-		alive()
+		s.sweep()
+		store.Advance(serverProcessLife) // all instances are away, or the store is
 		s.sweep()
 		if status := s.describe(game).Status; status != allocator.GameSessionActive {
 			t.Fatalf("when the service is back the game session is %s", status)
 		}
-		for range int(serverProcessLife/time.Second) - 1 {
-			store.Advance(time.Second)
-			alive()
-		}
-		s.sweep()
+		s.pass(serverProcessLife - time.Second)
 		if status := s.describe(game).Status; status != allocator.GameSessionActive {
 			t.Fatalf("less than three minutes later it is %s", status)
 		}
-		store.Advance(time.Second)
-		alive()
-		s.sweep()
+		s.pass(time.Second)
 		if status := s.describe(game).Status; status != allocator.GameSessionTerminated {
 			t.Errorf("three minutes after the service was back it is %s", status)
 		}
@@ -387,6 +494,7 @@ func TestReviewOfWhatIsGoneIsStruckOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.sweep()
+		store.Advance(time.Hour + time.Millisecond) // there is a note that somebody has looked
 		wantSameKeys(t, before, everyKey(t, store))
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,7 @@ type dock struct {
 	connections [3]*gameServer // the newest of each
 	lives       [3]int         // which life that is for, 0 for none
 	lived       int
+	since, last time.Time // as of which somebody has always seen to the processes
 	games       []*modelHosted
 }
 
@@ -107,6 +109,8 @@ func compareProcesses(t *testing.T, store *allocatortest.Store, divisor int) {
 			"terminate":    d.terminate,
 			"end":          d.endProcess,
 			"advance":      d.advance,
+			"advance more": d.advance,
+			"be away":      d.beAway,
 		})
 		if found, _ := d.scenes[0].findings(false); len(found) > 0 {
 			rt.Errorf("the check finds\n%s", strings.Join(found, "\n"))
@@ -319,9 +323,18 @@ func (d *dock) endLife(p *modelProcess, reason allocator.GameSessionStatusReason
 	*p = modelProcess{}
 }
 
-// advance lets time pass, a second at least, and sees to what is due.
-func (d *dock) advance(*rapid.T) {
-	d.scenes[0].store.Advance(time.Duration(rapid.IntRange(1, 240).Draw(d.T, "seconds")) * time.Second)
+func (d *dock) advance(*rapid.T) { d.advanceBy(rapid.IntRange(1, 30).Draw(d.T, "seconds")) }
+func (d *dock) beAway(*rapid.T)  { d.advanceBy(rapid.IntRange(31, 600).Draw(d.T, "seconds")) }
+
+// advanceBy lets time pass, and sees to what is due.
+func (d *dock) advanceBy(seconds int) {
+	d.scenes[0].store.Advance(time.Duration(seconds) * time.Second)
+	if slices.ContainsFunc(d.processes[:], func(p modelProcess) bool { return p.registered }) {
+		if d.now().Sub(d.last) > attendance {
+			d.since = d.now()
+		}
+		d.last = d.now()
+	}
 	if _, err := d.scene().Sweep(context.Background()); err != nil {
 		d.Fatal(err)
 	}
@@ -339,7 +352,7 @@ func (d *dock) advance(*rapid.T) {
 		if !p.registered {
 			continue
 		}
-		lost := now.Sub(p.healthyAt) >= serverProcessLife
+		lost := now.Sub(p.healthyAt) >= serverProcessLife && now.Sub(d.since) >= serverProcessLife
 		ended := !p.terminateAt.IsZero() && !now.Before(p.terminateAt)
 		if p.terminateAt.IsZero() && (lost || p.game != nil && (p.game.over() || p.game.status == allocator.GameSessionTerminating)) {
 			p.terminateAt = now.Add(grace)

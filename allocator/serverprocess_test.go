@@ -19,6 +19,7 @@ const (
 	activationTimeout = 10 * time.Minute
 	startAgain        = time.Minute
 	claimGrace        = 10 * time.Second
+	attendance        = 30 * time.Second
 )
 
 // patience is how long a test waits for what comes on its own time.
@@ -252,8 +253,7 @@ func TestOnlyIdleServerProcessesAreGivenGameSessions(t *testing.T) {
 		},
 		"lost": func(s scene) *gameServer {
 			g := s.start("one")
-			s.store.Advance(serverProcessLife)
-			s.sweep()
+			s.pass(serverProcessLife)
 			return g.heartbeat(true)
 		},
 	} {
@@ -385,15 +385,13 @@ func TestSilentServerProcessLosesItsGameSession(t *testing.T) {
 		g, game := s.hosting("one")
 		active := s.reserve(game, "active")
 		s.accept(active)
-		store.Advance(serverProcessLife - time.Millisecond)
-		s.sweep()
+		s.pass(serverProcessLife - time.Millisecond)
 		g.heartbeat(false) // which does not help
 		if status := s.describe(game).Status; status != allocator.GameSessionActive {
 			t.Fatalf("before the process is lost the game session is %s", status)
 		}
 		reserved := s.reserve(game, "reserved")
-		store.Advance(time.Millisecond)
-		s.sweep()
+		s.pass(time.Millisecond)
 		if ended := s.describe(game); ended.Status != allocator.GameSessionTerminated || ended.StatusReason != allocator.Interrupted {
 			t.Errorf("it is %s because of %q, want TERMINATED because of INTERRUPTED", ended.Status, ended.StatusReason)
 		}
@@ -420,9 +418,8 @@ func TestHeartbeatsKeepAServerProcess(t *testing.T) {
 	s := newScene(t, allocatortest.Miniredis(t))
 	g, game := s.hosting("one")
 	for range 10 {
-		s.store.Advance(serverProcessLife - time.Second)
+		s.pass(serverProcessLife - time.Second)
 		g.heartbeat(true)
-		s.sweep()
 	}
 	if status := s.describe(game).Status; status != allocator.GameSessionActive {
 		t.Errorf("the game session is %s", status)
@@ -905,10 +902,7 @@ func TestNothingIsLeftOfServerProcesses(t *testing.T) {
 				}
 			}
 		}
-		store.Advance(serverProcessLife)
-		s.sweep()
-		store.Advance(grace)
-		s.sweep()
+		s.pass(serverProcessLife + grace)
 		store.Advance(4*time.Hour + retention) // of the tokens, too
 		s.sweep()
 		wantSameKeys(t, before, everyKey(t, store))

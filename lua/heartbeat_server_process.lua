@@ -19,15 +19,15 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local time_now = string.format('%.0f', now)
 
-local known = redis.call('HMGET', KEYS[1], 'life', 'status', 'connected_at', 'game', 'terminate_at', 'started', 'update', 'updated')
+local known = redis.call('HMGET', KEYS[1], 'life', 'status', 'connected_at', 'game', 'terminate_at', 'started', 'update', 'updated', 'ready', 'connection')
 if known[1] ~= ARGV[2] or known[2] == 'ENDED' then
   return {'NOT_FOUND'}
 end
 local healthy = ARGV[3] == '1'
 local idle = not (known[4] or known[5])
-local settled = not known[5] and (not known[4] or known[6]) and known[7] == known[8]
+local settled = known[9] and not known[5] and (not known[4] or known[6]) and known[7] == known[8]
 
-if tonumber(known[3] or 0) <= tonumber(ARGV[6]) then
+if not known[10] or tonumber(known[3]) < tonumber(ARGV[6]) then
   redis.call('HSET', KEYS[1], 'connection', ARGV[5], 'connected_at', ARGV[6], 'instance', ARGV[7])
 end
 if healthy then

@@ -18,6 +18,7 @@
 -- ARGV[9] after what time it is told again to start a game session, in ms
 -- ARGV[10] when to review again what could not be told yet, in ms
 -- ARGV[11] when to review again what the server process is to do, in ms
+-- ARGV[12] until when what the caller knows counts, in ms
 --
 -- RETURNS OK instance
 -- RETURNS LOST instance
@@ -34,7 +35,7 @@ local p = {}
 for i, text in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
   p[names[i]] = text
 end
-if p.life ~= ARGV[2] or (p.game or '') ~= ARGV[3] then
+if p.life ~= ARGV[2] or (p.game or '') ~= ARGV[3] or now > tonumber(ARGV[12]) then
   return {'CHANGED'}
 end
 
@@ -63,7 +64,7 @@ end
 if ended or interrupted or untold then
   next_review = math.min(next_review, now + ARGV[10])
 elseif starting and ARGV[4] == '' then
-  next_review = math.min(next_review, p.claimed + ARGV[7])
+  next_review = math.min(next_review, p.claimed + ARGV[7], now + ARGV[10])
 elseif starting then
   next_review = math.min(next_review, now + ARGV[11])
 end
