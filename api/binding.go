@@ -230,7 +230,7 @@ func undecodable(err error) string {
 		kind := strings.Replace(inCBOR.CBORType, "primitives", "floating-point number or simple value", 1)
 		return misfit(memberAt(inCBOR.StructFieldName), "CBOR "+kind)
 	}
-	return err.Error()
+	return shortened(err.Error(), maxMessage)
 }
 
 // misfit says that a member, or the input as a whole, is of the wrong type.
@@ -239,6 +239,11 @@ func misfit(member, kind string) string {
 		return "it cannot be a " + kind
 	}
 	return member + " cannot be a " + kind
+}
+
+// sayable is a message that can be sent: it may quote a client, who may have sent anything.
+func sayable(message string) string {
+	return strings.ToValidUTF8(shortened(message, maxMessage), "�")
 }
 
 // errorBody is the shape of every exception. JSON clients look for Message or message, CBOR clients for either by exception.
@@ -250,8 +255,8 @@ type errorBody struct {
 
 // fail answers with an exception.
 func (b binding) fail(c *gin.Context, e exception) {
-	message := strings.ToValidUTF8(shortened(e.message, maxMessage), "�") // it may quote a client
-	body, _ := b.encode(errorBody{e.name, message, message})              // valid text cannot fail
+	message := sayable(e.message)
+	body, _ := b.encode(errorBody{e.name, message, message}) // valid text cannot fail
 	c.Header("X-Amzn-Errortype", e.name)
 	b.write(c, e.status, body)
 }

@@ -40,6 +40,8 @@ type gameServer struct {
 	socket  *websocket.Conn
 	process *allocator.ServerProcessConnection
 
+	ctx         context.Context // until the connection ends; it outlives its request
+	end         context.CancelFunc
 	mu          sync.Mutex
 	queue       []request // the first is being answered
 	queuedBytes int
@@ -52,7 +54,10 @@ type gameServer struct {
 
 func newGameServer(h handler, socket *websocket.Conn, process *allocator.ServerProcessConnection) *gameServer {
 	socket.SetReadLimit(maxFrame)
-	return &gameServer{handler: h, socket: socket, process: process}
+	h.log = h.log.With(whose(process.ID))
+	g := &gameServer{handler: h, socket: socket, process: process}
+	g.ctx, g.end = context.WithCancel(context.Background())
+	return g
 }
 
 // gameServers are the connections of game servers to a service.
@@ -68,6 +73,7 @@ func (all *gameServers) serve(g *gameServer) {
 	all.mu.Lock()
 	if all.leaving {
 		all.mu.Unlock()
+		g.end()
 		_ = g.socket.CloseNow()
 		return
 	}
@@ -81,23 +87,30 @@ func (all *gameServers) serve(g *gameServer) {
 	all.mu.Unlock()
 }
 
-// drop ends all connections, each once the requests that have come are answered. Server SDKs connect again at once: there is no close
-// frame, after which some would not.
-func (all *gameServers) drop() {
+// drop ends all connections, each once the requests that have come are answered or ctx ends. Server SDKs connect again at once: there is no
+// close frame, after which some would not.
+func (all *gameServers) drop(ctx context.Context) {
 	all.mu.Lock()
 	all.leaving = true
 	for g := range all.all {
 		go g.leave()
 	}
+	defer context.AfterFunc(ctx, func() {
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		for g := range all.all {
+			g.end()
+			_ = g.socket.CloseNow()
+		}
+	})()
 	all.mu.Unlock()
 	all.serving.Wait()
 }
 
 // serve serves the connection to its end.
 func (g *gameServer) serve() {
-	ctx, end := context.WithCancel(context.Background()) // it outlives its request
-	defer end()
-	log := g.log.With(whose(g.process.ID))
+	ctx := g.ctx
+	log := g.log
 	err := g.withinTimeout(ctx, func(ctx context.Context) error { return g.process.Open(ctx, g.push) })
 	if err == nil {
 		log.DebugContext(ctx, "a game server has connected")
@@ -105,9 +118,10 @@ func (g *gameServer) serve() {
 		err = g.read(ctx)
 		g.alive.Stop()
 	}
+	g.end() // what waits is not answered any more, for nobody would hear it
 	_ = g.socket.CloseNow()
 	g.answering.Wait()
-	if err := g.withinTimeout(ctx, g.process.Close); err != nil {
+	if err := g.process.Close(ctx); err != nil {
 		log.WarnContext(ctx, "a game server has disconnected, and the store could not be told", "error", err)
 	}
 	level := slog.LevelWarn
@@ -222,7 +236,7 @@ func (g *gameServer) answerAll(ctx context.Context) {
 		g.mu.Unlock()
 		output, err := g.answer(ctx, r)
 		if err != nil {
-			g.report(ctx, r.Action, "", err)
+			g.report(ctx, quoted(r.Action), quoted(r.RequestID), err)
 			err = g.respond(ctx, r, nil, exceptionOf(err))
 		} else {
 			err = g.respond(ctx, r, output, exception{code: http.StatusOK})
@@ -235,7 +249,7 @@ func (g *gameServer) answerAll(ctx context.Context) {
 		g.queue = g.queue[1:]
 		g.queuedBytes -= len(r.frame)
 		g.turnedAway = 0
-		done := len(g.queue) == 0
+		done := len(g.queue) == 0 || ctx.Err() != nil
 		if done {
 			g.queue = nil
 		}
@@ -278,7 +292,7 @@ func (g *gameServer) answer(ctx context.Context, r request) (output any, err err
 
 // respond writes the response to a request. Output may be nil, or a struct of further members.
 func (g *gameServer) respond(ctx context.Context, r request, output any, e exception) error {
-	frame := response{Action: r.Action, RequestID: r.RequestID, StatusCode: e.code, ErrorMessage: shortened(e.message, maxMessage)}
+	frame := response{Action: r.Action, RequestID: r.RequestID, StatusCode: e.code, ErrorMessage: sayable(e.message)}
 	if output != nil {
 		members, err := awsJSON.encode(output)
 		if err != nil {

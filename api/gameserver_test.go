@@ -66,7 +66,7 @@ func (s *service) newInstance(change ...func(*api.Config)) *instance {
 		slots.Run(ctx)
 	}()
 	s.t.Cleanup(func() {
-		i.DropGameServers()
+		i.DropGameServers(context.Background())
 		server.Close()
 		stop()
 		<-stopped
@@ -429,6 +429,7 @@ func TestOnlyThoseWithACredentialConnect(t *testing.T) {
 		"another compute":      {url.Values{"ComputeId": {"other-box"}}, http.StatusForbidden, "RegisterCompute"},
 		"another fleet":        {url.Values{"FleetId": {"fleet-1"}}, http.StatusForbidden, "RegisterCompute"},
 		"no process":           {url.Values{"pID": {}}, http.StatusBadRequest, "PID"},
+		"no text":              {url.Values{"pID": {"\xff"}}, http.StatusBadRequest, "UTF-8"},
 		"a key for a fleet":    {url.Values{"FleetId": {s.fleet + ":compute:box"}}, http.StatusBadRequest, "FleetId"},
 		"an unsigned request":  {url.Values{"Authorization": {"SigV4"}}, http.StatusForbidden, "X-Amz-Algorithm"},
 		"a token, many a time": {url.Values{"Authorization": {"no-token", s.token()}}, http.StatusForbidden, "GetComputeAuthToken"},
@@ -724,7 +725,7 @@ func TestGameServersComeBackElsewhereWhenAnInstanceStops(t *testing.T) {
 	p.must("AcceptPlayerSession", p.AcceptPlayerSession(ctx, game, player))
 	raw := first.connectRaw(t, "raw")
 	at.Store(second)
-	go first.DropGameServers()
+	go first.DropGameServers(context.Background())
 	if status := raw.dropped(); status != -1 {
 		t.Errorf("the connection ended with the close frame %v", status)
 	}
@@ -732,7 +733,7 @@ func TestGameServersComeBackElsewhereWhenAnInstanceStops(t *testing.T) {
 	if got := s.mustCall("DescribeFleetUtilization", members{"FleetIds": []any{s.fleet}}).number("FleetUtilization", 0, "ActiveServerProcessCount"); got != 1 {
 		t.Errorf("the fleet has %d server processes, want 1", got)
 	}
-	first.DropGameServers()
+	first.DropGameServers(context.Background())
 	s.mustCall("TerminateGameSession", members{"GameSessionId": game, "TerminationMode": "TRIGGER_ON_PROCESS_TERMINATE"})
 	next(t, p.terminates)
 	if late, response, err := websocket.Dial(ctx, first.url+"?"+url.Values{"pID": {"late"}, "ComputeId": {"box"}, "FleetId": {s.fleet}, "Authorization": {s.token()}}.Encode(), nil); err == nil {
@@ -741,6 +742,25 @@ func TestGameServersComeBackElsewhereWhenAnInstanceStops(t *testing.T) {
 		}
 	} else if response != nil && response.StatusCode < 500 {
 		t.Errorf("one that comes late is told %v", response)
+	}
+}
+
+func TestInstanceStopsThoughTheStoreIsSilent(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance(func(c *api.Config) { c.Timeout = time.Hour })
+	raw := i.connectRaw(t, "one")
+	raw.ask(`{"Action":"ActivateServerProcess","RequestId":"1","Port":7777}`)
+	defer i.gate.hold()()
+	for n := range 20 {
+		raw.send(websocket.MessageText, fmt.Sprintf(`{"Action":"HeartbeatServerProcess","RequestId":"h-%d","HealthStatus":true}`, n))
+	}
+	allocatortest.Eventually(t, patience, func() bool { return i.gate.waits() }, "no request reaches the store")
+	i.gate.close() // it is not told that the connection is gone, either
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	i.DropGameServers(ended)
+	if status := raw.dropped(); status != -1 {
+		t.Errorf("the connection ended with the close frame %v", status)
 	}
 }
 
@@ -770,6 +790,14 @@ type gate struct {
 	mu      sync.Mutex
 	waiting chan struct{} // while it is held: closed when it is let go
 	closed  bool
+	held    int // commands that wait
+}
+
+// waits tells whether any command does.
+func (g *gate) waits() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.held > 0
 }
 
 // hold has commands wait until the returned function is called.
@@ -795,6 +823,9 @@ func (g *gate) close() (open func()) {
 func (g *gate) pass(ctx context.Context) error {
 	g.mu.Lock()
 	waiting, closed := g.waiting, g.closed
+	if waiting != nil {
+		g.held++
+	}
 	g.mu.Unlock()
 	if closed {
 		return &net.OpError{Op: "dial", Err: errors.New("the cable is cut")}

@@ -45,9 +45,9 @@ type Service struct {
 	gameServers *gameServers
 }
 
-// DropGameServers ends the connections of game servers, each once the requests that have come are answered, and those that come yet. The
-// game servers connect again, to another instance. It is for the end: call it before the Allocator's store is closed.
-func (s *Service) DropGameServers() { s.gameServers.drop() }
+// DropGameServers ends the connections of game servers, each once the requests that have come are answered or ctx ends, and those that come
+// yet. The game servers connect again, to another instance. It is for the end: call it before the Allocator's store is closed.
+func (s *Service) DropGameServers(ctx context.Context) { s.gameServers.drop(ctx) }
 
 // New returns a service.
 func New(config Config) *Service {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 	"github.com/gin-gonic/gin"
@@ -63,6 +64,9 @@ func (h handler) credentialOf(query url.Values) (allocator.ServerProcessID, allo
 	id := allocator.ServerProcessID{FleetID: allocator.FleetID(who.FleetId), ComputeName: who.ComputeId, ProcessID: who.PID}
 	if err := validate(&who); err != nil {
 		return id, allocator.Credential{}, err
+	}
+	if !utf8.ValidString(who.PID) {
+		return id, allocator.Credential{}, invalid("pID is no UTF-8 text")
 	}
 	if token := query.Get("Authorization"); token != signed {
 		return id, allocator.Credential{Token: token}, nil

@@ -167,8 +167,9 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 		Logger:     log,
 	})
 	server := newServer(service, log)
-	server.RegisterOnShutdown(service.DropGameServers)
-	defer service.DropGameServers() // waits for it; the store is to be told that they are gone
+	atOnce, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	cancel()
+	defer service.DropGameServers(atOnce) // the store is to be told that they are gone
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	log.Info("serving", "addr", listener.Addr().String(), "tls", security != nil, "version", version())
@@ -189,10 +190,11 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	endDemo() // while the service is there for it
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
+	running.Go(func() { service.DropGameServers(deadline) })
 	if err := server.Shutdown(deadline); err != nil {
 		return fmt.Errorf("requests were still in flight after %v: %w", shutdownTimeout, err)
 	}
-	service.DropGameServers()
+	service.DropGameServers(deadline)
 	stopClockwork()
 	running.Wait()
 	log.Info("stopped")

@@ -37,7 +37,7 @@ func TestEnvironmentOfTheServerSDKIsEnough(t *testing.T) {
 	service := api.New(api.Config{Allocator: slots, Logger: log})
 	server := httptest.NewTLSServer(service)
 	defer server.Close()
-	defer service.DropGameServers()
+	defer service.DropGameServers(context.Background())
 	if _, err := slots.CreateLocation(ctx, allocator.CreateLocationInput{Name: "custom-cellar"}); err != nil {
 		t.Fatal(err)
 	}

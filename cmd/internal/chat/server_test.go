@@ -68,7 +68,7 @@ func newLobby(t *testing.T, change ...func(*chat.Config)) *scene {
 	var running sync.WaitGroup
 	running.Go(func() { s.slots.Run(clockwork) })
 	t.Cleanup(func() {
-		service.DropGameServers()
+		service.DropGameServers(context.Background())
 		server.Close()
 		stopClockwork()
 		running.Wait()
