@@ -49,7 +49,6 @@ type gameServer struct {
 	leaving     bool
 	dropped     error // why, if the service has
 	answering   sync.WaitGroup
-	alive       *time.Timer
 }
 
 func newGameServer(h handler, socket *websocket.Conn, process *allocator.ServerProcessConnection) *gameServer {
@@ -114,9 +113,8 @@ func (g *gameServer) serve() {
 	err := g.withinTimeout(ctx, func(ctx context.Context) error { return g.process.Open(ctx, g.push) })
 	if err == nil {
 		log.DebugContext(ctx, "a game server has connected")
-		g.alive = time.AfterFunc(pingsEvery*g.pingTimeout, func() { g.try(ctx) })
+		g.tryLater(ctx)
 		err = g.read(ctx)
-		g.alive.Stop()
 	}
 	g.end() // what waits is not answered any more, for nobody would hear it
 	_ = g.socket.CloseNow()
@@ -143,13 +141,15 @@ func isEnd(err error) bool {
 		websocket.CloseStatus(err) == websocket.StatusGoingAway
 }
 
-// try pings the game server, and ends a connection whose other side is gone.
-func (g *gameServer) try(ctx context.Context) {
-	if err := g.ping(ctx); err != nil {
-		g.drop(err)
-		return
-	}
-	g.alive.Reset(pingsEvery * g.pingTimeout)
+// tryLater pings the game server after a while, again and again until the connection ends, which it does when its other side is gone.
+func (g *gameServer) tryLater(ctx context.Context) {
+	time.AfterFunc(pingsEvery*g.pingTimeout, func() {
+		if err := g.ping(ctx); err != nil {
+			g.drop(err)
+			return
+		}
+		g.tryLater(ctx)
+	})
 }
 
 func (g *gameServer) ping(ctx context.Context) error {
