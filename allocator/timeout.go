@@ -22,8 +22,12 @@ type Swept struct {
 }
 
 // Sweep does in all partitions, whoever owns them, what Run does all the time in those of its instance; call it where nothing
-// runs Run. It marks every reservation that is past its deadline, sees to server processes that are silent or are to be told something, deletes the player sessions, game sessions and placements whose
-// retention is over, carries on where a TerminateGameSession broke off, and tries the placements that are PENDING.
+// runs Run. It marks every reservation that is past its deadline, sees to server processes that are silent or are to be told something,
+// deletes the player sessions, game sessions and placements whose retention is over, carries on where a TerminateGameSession broke off,
+// and tries the placements that are PENDING.
+//
+// A server process counts as silent only as long as there is no more than half a minute between two sweeps: otherwise nobody may have been
+// there to hear it.
 func (a *Allocator) Sweep(ctx context.Context) (Swept, error) {
 	all := make([]partition, Partitions)
 	for p := range all {
@@ -374,7 +378,9 @@ func (a *Allocator) Run(ctx context.Context) {
 		every(ctx, a.sweepInterval, func() { a.logged(ctx, "placements", a.tryPlacements(ctx, a.owner.partitions())) })
 	})
 	parts.Go(func() {
-		every(ctx, a.sweepInterval, func() { a.logged(ctx, "server processes", a.reviewServerProcesses(ctx, a.owner.partitions())) })
+		every(ctx, min(a.sweepInterval, attendance/3), func() { // however seldom the sweep, somebody is always there
+			a.logged(ctx, "server processes", a.reviewServerProcesses(ctx, a.owner.partitions()))
+		})
 	})
 	parts.Go(func() { a.followNudges(ctx) })
 	if !a.sweepOnly {
