@@ -66,11 +66,11 @@ type ServerProcessConnection struct {
 	life   process // of the process; none before it has registered
 	hosted GameSessionID
 
-	push    func(context.Context, Push) error
-	ctx     context.Context // until it is closed
-	end     context.CancelFunc
-	wakes   int // since the courier left, guarded by mu
-	courier sync.WaitGroup
+	push  func(context.Context, Push) error
+	ctx   context.Context // until it is closed
+	end   context.CancelFunc
+	wakes int           // since the courier left, guarded by mu
+	left  chan struct{} // closed when the courier leaves; nil while there is none; guarded by mu
 }
 
 // AuthenticateServerProcess lets a server process in that has a valid credential for its compute, or the one with which it connected
@@ -143,8 +143,11 @@ func (c *ServerProcessConnection) Close(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.end() // from here on nothing wakes it
+	left := c.left
 	c.mu.Unlock()
-	c.courier.Wait()
+	if left != nil {
+		<-left
+	}
 	c.a.connections.remove(c)
 	if c.process().life == "" {
 		return nil
@@ -411,11 +414,12 @@ func (c *ServerProcessConnection) wake() {
 	if c.wakes > 1 || c.ctx == nil || c.ctx.Err() != nil { // the courier is on its way, and will look again
 		return
 	}
-	c.courier.Go(func() {
+	c.left = make(chan struct{})
+	go func() {
 		for seen := 1; seen > 0; seen = c.seen(seen) {
 			c.a.logged(c.ctx, "telling a server process", c.deliver(c.ctx))
 		}
-	})
+	}()
 }
 
 // seen notes that the courier has looked after so many wakes, and returns how many there have been if there are more; otherwise the
@@ -424,7 +428,8 @@ func (c *ServerProcessConnection) seen(wakes int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.wakes == wakes {
-		c.wakes = 0
+		close(c.left)
+		c.wakes, c.left = 0, nil
 	}
 	return c.wakes
 }

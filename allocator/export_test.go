@@ -3,7 +3,6 @@ package allocator
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // What the tests outside of the package need to see of the inside: the clockwork's turns one by one, and its outcome.
@@ -61,13 +60,10 @@ const HeartbeatLife = heartbeatLife
 
 // Settle waits until the process has been told what there was to tell it.
 func (c *ServerProcessConnection) Settle() {
-	for c.isBusy() {
-		time.Sleep(time.Millisecond)
-	}
-}
-
-func (c *ServerProcessConnection) isBusy() bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.wakes > 0
+	left := c.left
+	c.mu.Unlock()
+	if left != nil {
+		<-left
+	}
 }
