@@ -440,11 +440,12 @@ func (c *checker) checkGameSession(ctx context.Context, k storedKey) error {
 		return nil
 	}
 	for again := false; ; again = true {
-		of, err := c.read(ctx, k.text, "fleet", "id", "status", "process", "location")
+		values, err := c.read(ctx, k.text, gameFactNames...)
 		if err != nil {
 			return err
 		}
-		game, fleet, id := k.ref(), FleetID(of.text(0)), of.text(1)
+		of := recordOf(gameFactNames, values)
+		game, fleet, id := k.ref(), FleetID(of["fleet"]), of["id"]
 		if gameSessionRefOf(fleet, id) != game {
 			if gone, err := c.isGone(ctx, k.text); gone || err != nil {
 				return err
@@ -456,8 +457,8 @@ func (c *checker) checkGameSession(ctx context.Context, k storedKey) error {
 			return nil
 		}
 		gone, what := "", ""
-		if status := GameSessionStatus(of.text(2)); status == GameSessionActive || status == GameSessionActivating {
-			gone, what, err = c.goneFrom(ctx, game, record{"fleet": of.text(0), "process": of.text(3), "location": of.text(4)})
+		if status := GameSessionStatus(of["status"]); status == GameSessionActive || status == GameSessionActivating {
+			gone, what, err = c.goneFrom(ctx, game, of)
 			if err != nil {
 				return err
 			}

@@ -47,6 +47,11 @@ func (a *Allocator) SweepOwned(ctx context.Context) (Swept, error) {
 	return swept, errors.Join(err, a.reviewServerProcesses(ctx, a.owner.partitions()))
 }
 
+// SweepOnly is a sweep of all partitions, without reviews and placements.
+func (a *Allocator) SweepOnly(ctx context.Context) (Swept, error) {
+	return a.sweep(ctx, allPartitions())
+}
+
 // Owned lists the partitions that this instance sweeps.
 func (a *Allocator) Owned() (owned []int) {
 	for _, p := range a.owner.partitions() {

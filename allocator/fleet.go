@@ -293,8 +293,8 @@ func (a *Allocator) ListFleets(ctx context.Context, limit int, token string) ([]
 	return ids, next, err
 }
 
-// DeleteFleet deletes a fleet, its computes and its tags, once all its game sessions have ended, and tells its server processes to end. Those stay readable by their
-// ids until the retention is over. It asks each of the store's partitions, in one round trip a shard.
+// DeleteFleet deletes a fleet, its computes and its tags, once all its game sessions have ended, which stay readable by their ids until the
+// retention is over, and tells its server processes to end. It asks each of the store's partitions, in one round trip a shard.
 //
 // It fails with ErrNotFound, or with ErrInvalidFleetStatus while the fleet has game sessions that have not ended, or when another
 // call to delete it comes in between. A call that was cut off may leave the fleet DELETING; another one then deletes it.

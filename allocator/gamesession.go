@@ -350,8 +350,8 @@ type UpdateGameSessionInput struct {
 	GameProperties              map[string]string // added or changed; those that are not named stay
 }
 
-// UpdateGameSession changes settings of a game session, and tells its server process of a new maximum or name or new properties. A maximum below the count of taken slots evicts nobody: it lets no
-// one in until enough have left.
+// UpdateGameSession changes settings of a game session, and tells its server process of a new maximum, name or property. A maximum below
+// the count of taken slots evicts nobody: it lets no one in until enough have left.
 //
 // It fails with ErrInvalidRequest, ErrNotFound, or ErrInvalidGameSessionStatus when the game session has ended.
 func (a *Allocator) UpdateGameSession(ctx context.Context, in UpdateGameSessionInput) (*GameSession, error) {
@@ -540,6 +540,9 @@ func (a *Allocator) gameSessionNotFound(id GameSessionID) error {
 	}
 	return failure(ErrNotFound, "there is no game session %s", id)
 }
+
+// gameFactNames are the fields by which it is decided what becomes of a game session.
+var gameFactNames = []string{"status", "fleet", "id", "kept_for", "end_by", "activate_by", "process", "location"}
 
 // host is where a new game session runs.
 type host struct {

@@ -22,6 +22,14 @@ var keyPrefixes = func() (prefixes [Partitions]string) {
 	return prefixes
 }()
 
+func allPartitions() []partition {
+	all := make([]partition, Partitions)
+	for p := range all {
+		all[p] = partition(p)
+	}
+	return all
+}
+
 func (p partition) prefix() string { return keyPrefixes[p] }
 
 // ref is how keys and index entries name a game session or a player session: 16 bytes, the first of which is the

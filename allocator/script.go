@@ -305,8 +305,19 @@ func (f fields) record() record {
 	return r
 }
 
-// record is a stored hash.
+// record is a stored hash, or those of its fields that were asked for.
 type record map[string]string
+
+// recordOf makes a record of the fields of those names that HMGET has replied.
+func recordOf(names []string, values fields) record {
+	r := make(record, len(names))
+	for i, name := range names {
+		if text := values.text(i); text != "" {
+			r[name] = text
+		}
+	}
+	return r
+}
 
 func (r record) int(field string) int {
 	n, _ := strconv.Atoi(r[field])

@@ -64,14 +64,13 @@ func (a *Allocator) TerminateGameSession(ctx context.Context, in TerminateGameSe
 // terminateHosted tells the server process of a game session to end, if it has one, and ends the game session. In this order: should the
 // caller die in between, the process ends the game session.
 func (a *Allocator) terminateHosted(ctx context.Context, game ref, fleet FleetID, reason GameSessionStatusReason, mode TerminationMode) (fields, error) {
-	stored, err := a.redis.HMGet(ctx, gameSessionKey(game), "status", "fleet", "process", "location").Result()
+	values, err := a.redis.HMGet(ctx, gameSessionKey(game), gameFactNames...).Result()
 	if err != nil {
 		return nil, a.failed(err, 0)
 	}
-	told, of := false, fields(stored)
-	status := GameSessionStatus(of.text(0))
-	on, hosted := hostOf(record{"fleet": of.text(1), "process": of.text(2), "location": of.text(3)})
-	if hosted && status != GameSessionTerminated && status != GameSessionError {
+	told, stored := false, recordOf(gameFactNames, values)
+	status := GameSessionStatus(stored["status"])
+	if on, hosted := hostOf(stored); hosted && status != GameSessionTerminated && status != GameSessionError {
 		if told, err = a.tellToTerminate(ctx, on, game.text); err != nil {
 			return nil, err
 		}

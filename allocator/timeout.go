@@ -29,10 +29,7 @@ type Swept struct {
 // A server process counts as silent only as long as there is no more than half a minute between two sweeps: otherwise nobody may have been
 // there to hear it.
 func (a *Allocator) Sweep(ctx context.Context) (Swept, error) {
-	all := make([]partition, Partitions)
-	for p := range all {
-		all[p] = partition(p)
-	}
+	all := allPartitions()
 	swept, err := a.sweep(ctx, all)
 	if err != nil {
 		return swept, err
@@ -150,7 +147,7 @@ type dueGame struct {
 	game  ref
 	in    *dueIn
 	due   *redis.StringSliceCmd // refs of reservations past their deadline
-	facts *redis.SliceCmd       // gameFactNames
+	facts record                // gameFactNames
 
 	// Of those that are unsettled.
 
@@ -159,26 +156,18 @@ type dueGame struct {
 	hosted *redis.SliceCmd  // life, game session and status of the server process, if it runs on one
 }
 
-var gameFactNames = []string{"status", "fleet", "id", "kept_for", "end_by", "activate_by", "process", "location"}
-
 // unsettled tells whether there is something to decide about the game session, beside reservations that are due: it may be new.
 func (d dueGame) unsettled() bool {
 	live := d.status() == GameSessionActive || d.status() == GameSessionActivating
 	return live && (len(d.due.Val()) == 0 || d.keptFor() != "")
 }
 
-func (d dueGame) status() GameSessionStatus { return GameSessionStatus(fields(d.facts.Val()).text(0)) }
-func (d dueGame) fleetID() FleetID          { return FleetID(fields(d.facts.Val()).text(1)) }
-func (d dueGame) keptFor() string           { return fields(d.facts.Val()).text(3) }
+func (d dueGame) status() GameSessionStatus { return GameSessionStatus(d.facts["status"]) }
+func (d dueGame) fleetID() FleetID          { return FleetID(d.facts["fleet"]) }
+func (d dueGame) keptFor() string           { return d.facts["kept_for"] }
 
 // isPast tells whether the time is over that one of the facts says.
-func (d dueGame) isPast(fact int) bool { return fields(d.facts.Val()).int(fact) <= d.in.now }
-
-// host is the server process on which it runs, and false if there is none.
-func (d dueGame) host() (process, bool) {
-	facts := fields(d.facts.Val())
-	return hostOf(record{"fleet": facts.text(1), "process": facts.text(6), "location": facts.text(7)})
-}
+func (d dueGame) isPast(fact string) bool { return d.facts.time(fact).UnixMilli() <= d.in.now }
 
 // timeOut marks the reservations that are due, ends the game sessions that are TERMINATING, and sees to those that are new.
 func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err error) {
@@ -198,19 +187,23 @@ func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err e
 // them is unsettled.
 func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error) {
 	var games []dueGame
+	var facts []*redis.SliceCmd
 	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i := range due {
 			for _, game := range due[i].games {
 				games = append(games, dueGame{
 					game: game, in: &due[i],
-					due:   pipe.ZRangeByScore(ctx, playerSessionsKey(game), pastDeadline(due[i].now)),
-					facts: pipe.HMGet(ctx, gameSessionKey(game), gameFactNames...),
+					due: pipe.ZRangeByScore(ctx, playerSessionsKey(game), pastDeadline(due[i].now)),
 				})
+				facts = append(facts, pipe.HMGet(ctx, gameSessionKey(game), gameFactNames...))
 			}
 		}
 	})
 	if err != nil {
 		return nil, err
+	}
+	for i := range games {
+		games[i].facts = recordOf(gameFactNames, facts[i].Val())
 	}
 	if !slices.ContainsFunc(games, dueGame.unsettled) {
 		return games, nil
@@ -226,7 +219,7 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 			if placement, kept := parseRef(name); kept {
 				g.placed = pipe.HMGet(ctx, placementKey(placement), "status", "try", "game")
 			}
-			if on, hosted := g.host(); hosted {
+			if on, hosted := hostOf(g.facts); hosted {
 				g.hosted = pipe.HMGet(ctx, serverProcessKey(on.ref), "life", "game", "status")
 			}
 		}
@@ -237,10 +230,10 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 // timeOutIn sees to one game session that is due.
 func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err error) {
 	switch {
-	case g.status() == GameSessionTerminating && g.isPast(4):
+	case g.status() == GameSessionTerminating && g.isPast("end_by"):
 		return 0, a.finishGameSession(ctx, g.game, g.fleetID())
-	case g.status() == GameSessionActivating && g.isPast(5):
-		on, _ := g.host()
+	case g.status() == GameSessionActivating && g.isPast("activate_by"):
+		on, _ := hostOf(g.facts)
 		return 0, a.failGameSession(ctx, g.game, on)
 	}
 	players := g.due.Val()
@@ -288,7 +281,7 @@ func (a *Allocator) settle(ctx context.Context, g dueGame) (verdict, error) {
 	if fleet == FleetDeleting {
 		return undecided, nil // the deletion fails if it knows of the game session
 	}
-	if on, hosted := g.host(); hosted {
+	if on, hosted := hostOf(g.facts); hosted {
 		process := fields(g.hosted.Val())
 		switch {
 		case process.text(0) != on.life || process.text(1) != g.game.text:
@@ -309,7 +302,7 @@ func (a *Allocator) settle(ctx context.Context, g dueGame) (verdict, error) {
 				return undecided, nil
 			}
 		case PlacementFulfilled:
-			wanted = placement.text(2) == string(a.gameSessionID(g.fleetID(), fields(g.facts.Val()).text(2)))
+			wanted = placement.text(2) == string(a.gameSessionID(g.fleetID(), g.facts["id"]))
 		default:
 			wanted = false
 		}
