@@ -410,8 +410,10 @@ func (c *ServerProcessConnection) process() process {
 func (c *ServerProcessConnection) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wakes++
-	if c.wakes > 1 || c.ctx == nil || c.ctx.Err() != nil { // the courier is on its way, and will look again
+	if c.ctx == nil || c.ctx.Err() != nil { // it is not open
+		return
+	}
+	if c.wakes++; c.wakes > 1 { // the courier is on its way, and will look again
 		return
 	}
 	c.left = make(chan struct{})

@@ -100,7 +100,7 @@ func TestPipelinedCallFindsNoScript(t *testing.T) {
 	})
 }
 
-// What a server turns away for now is tried again alone, unless the client is not to try again.
+// What a server turns away because it is not ready is tried again alone, unless the client is not to try again.
 func TestPipelinedCallIsTriedAgainWhenTheServerIsReady(t *testing.T) {
 	for _, c := range []struct {
 		maxRetries int

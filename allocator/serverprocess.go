@@ -312,7 +312,7 @@ func (a *Allocator) endHosted(ctx context.Context, p process, game string, reaso
 type attended struct{ since, at int64 }
 
 // reviewServerProcesses sees to the server processes in the partitions that are due by now, each once. It costs a command a partition,
-// another where there are server processes, and five for each that is due.
+// another where there are server processes, and three round trips for each that is due.
 func (a *Allocator) reviewServerProcesses(ctx context.Context, partitions []partition) error {
 	counts := make([]*redis.IntCmd, len(partitions))
 	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
@@ -370,13 +370,23 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 		return err
 	}
 	p, status := storedProcess(r, stored), ""
-	if game, ok := parseRef(stored["game"]); ok {
-		hosted, err := a.redis.HMGet(ctx, gameSessionKey(game), "status", "process").Result()
-		if err != nil {
-			return a.failed(err, 0)
+	var hosted *redis.SliceCmd
+	var fleet *redis.IntCmd
+	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		fleet = pipe.Exists(ctx, fleetKey(p.fleet))
+		if game, ok := parseRef(stored["game"]); ok {
+			hosted = pipe.HMGet(ctx, gameSessionKey(game), "status", "process")
 		}
-		if fields(hosted).text(1) == p.host() {
-			status = fields(hosted).text(0)
+	})
+	if err != nil {
+		return err
+	}
+	if hosted != nil && fields(hosted.Val()).text(1) == p.host() {
+		status = fields(hosted.Val()).text(0)
+	}
+	if fleet.Val() == 0 && stored["terminate_at"] == "" { // it was deleted while the process registered
+		if _, err := a.tellToTerminate(ctx, p, ""); err != nil {
+			return err
 		}
 	}
 	reply, err := a.runOn(ctx, reviewServerProcessScript, p, 3, stored["game"], status, serverProcessLife.Milliseconds(), seen.since,
@@ -388,7 +398,7 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 	switch reply.text(0) {
 	case "OK":
 		a.nudge(ctx, reply.text(1), r)
-		return a.endOfGoneFleet(ctx, p)
+		return nil
 	case "CHANGED": // at its next turn
 		return nil
 	case "LOST":
@@ -400,16 +410,6 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 		return a.finishServerProcess(ctx, p, stored["game"], GameSessionStatusReason(reply.text(1)))
 	}
 	return reviewServerProcessScript.unexpected(reply)
-}
-
-// endOfGoneFleet tells a server process to end whose fleet was deleted while it registered.
-func (a *Allocator) endOfGoneFleet(ctx context.Context, p process) error {
-	status, err := a.fleetStatus(ctx, p.fleet)
-	if err != nil || status != "" {
-		return err
-	}
-	_, err = a.tellToTerminate(ctx, p, "")
-	return err
 }
 
 // endFleetProcesses tells all server processes of a fleet to end.

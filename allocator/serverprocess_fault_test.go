@@ -271,6 +271,55 @@ func TestRegistrationDuringTheDeletionOfItsFleetIsNoticed(t *testing.T) {
 	})
 }
 
+func TestServerProcessOfAFailedGameSessionIsGivenUpByAnyInstance(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		g := s.start("one")
+		game := s.create().ID
+		g.next()
+		cut := scene{open(t, store, cannotRun("tell_server_process")), t, store, s.fleet}
+		for waited := time.Duration(0); waited < activationTimeout; waited += attendance {
+			store.Advance(attendance)
+			g.heartbeat(true)
+		}
+		_, _ = cut.SweepOnly(context.Background()) // it finds the game session late, and cannot tell the process
+		if status := s.describe(game).Status; status != allocator.GameSessionError {
+			t.Fatalf("the game session is %s", status)
+		}
+		s.sweep()
+		g.terminates()
+	})
+}
+
+func TestLostServerProcessIsLostThoughItReportsAgain(t *testing.T) {
+	for how, then := range map[string]func(s scene, g *gameServer){
+		"is reviewed": func(s scene, _ *gameServer) { s.pass(time.Second) },
+		"ends": func(s scene, g *gameServer) {
+			if err := g.TerminateServerProcess(context.Background(), ""); err != nil {
+				s.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+				s := newScene(t, store)
+				g, game := s.hosting("one")
+				s.pass(serverProcessLife - time.Second)
+				store.Advance(time.Second)
+				cut := scene{open(t, store, cannotRun("terminate_game_session")), t, store, s.fleet}
+				if _, err := cut.Sweep(context.Background()); err == nil {
+					t.Fatal("the instance has ended the game session")
+				}
+				g.heartbeat(true)
+				then(s, g)
+				if ended := s.describe(game); ended.Status != allocator.GameSessionTerminated || ended.StatusReason != allocator.Interrupted {
+					t.Errorf("the game session is %s because of %q", ended.Status, ended.StatusReason)
+				}
+			})
+		})
+	}
+}
+
 func TestReviewOfANewLifeIsKept(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
@@ -295,7 +344,7 @@ func TestServerProcessOfACreatorWhoHasGoneIsIdleAgain(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
 		ctx, leave := context.WithCancel(context.Background())
-		a := s.beside(func(c *allocator.Config) { c.Redis.AddHook(unreachable{"create_game_session", leave}) })
+		a := s.beside(cannotRun("create_game_session", leave))
 		g := s.start("one")
 		if _, err := a.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 4}); !errors.Is(err, allocator.ErrStoreUnavailable) {
 			t.Fatal(err)
@@ -304,19 +353,25 @@ func TestServerProcessOfACreatorWhoHasGoneIsIdleAgain(t *testing.T) {
 	})
 }
 
-// unreachable is a hook that has the server of a script be away, and the caller leave.
+// cannotRun has the server of a script be away for an Allocator, and something happen then.
+func cannotRun(script string, then ...func()) func(*allocator.Config) {
+	digest := sha1.Sum([]byte(lua.Source(script)))
+	return func(c *allocator.Config) { c.Redis.AddHook(unreachable{hex.EncodeToString(digest[:]), then}) }
+}
+
 type unreachable struct {
-	script string
-	leave  func()
+	digest string
+	then   []func()
 }
 
 func (unreachable) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (h unreachable) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	digest := sha1.Sum([]byte(lua.Source(h.script)))
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if len(cmd.Args()) > 1 && cmd.Args()[1] == hex.EncodeToString(digest[:]) {
-			h.leave()
+		if len(cmd.Args()) > 1 && cmd.Args()[1] == h.digest {
+			for _, do := range h.then {
+				do()
+			}
 			cmd.SetErr(errDead)
 			return errDead
 		}

@@ -870,6 +870,7 @@ func TestDeletedFleetTellsItsServerProcessesToEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		one.terminates()
+		wantInvariants(t, store, s.Allocator) // it is not idle any more
 		err := late.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1})
 		wantKind(t, "registering afterwards", err, allocator.ErrInvalidFleetStatus)
 		if s.process("late") != nil {

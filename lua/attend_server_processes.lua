@@ -6,7 +6,7 @@
 -- KEYS[2] partition attendance  hash: since when there has always been somebody, and when there was last, in ms; expires
 -- ARGV[1] for how long being there counts, in ms
 -- ARGV[2] how many to list
--- ARGV[3] until when they must be due, in ms; empty for now
+-- ARGV[3] by when they must be due, in ms; empty for the present time
 -- ARGV[4] how long to keep the note, in ms
 --
 -- RETURNS OK now_ms since_ms server_process_ref...

@@ -58,18 +58,17 @@ local untold = starting and ARGV[4] == 'ACTIVATING' and (p.start_on ~= p.connect
 untold = untold and p.connection -- it is looked up anyway when it connects
 
 local next_review = silent_from + ARGV[5]
-if terminate_at and (lost or terminate_at < next_review) then
+if ended then
+  next_review = now + ARGV[10]
+elseif terminate_at and (lost or terminate_at < next_review) then
   next_review = terminate_at
 end
-if ended or interrupted or untold then
+if interrupted or untold then
   next_review = math.min(next_review, now + ARGV[10])
 elseif starting and ARGV[4] == '' then
   next_review = math.min(next_review, p.claimed + ARGV[7], now + ARGV[10])
 elseif starting then
   next_review = math.min(next_review, now + ARGV[11])
-end
-if next_review <= now then
-  next_review = now + ARGV[10]
 end
 local idle = release and p.status == 'ACTIVE' and p.ready and p.connection and not p.unhealthy and not terminate_at
 local reply = {'OK', untold and p.instance or ''}
