@@ -25,9 +25,7 @@ func TestHeartbeatsFollowProcessReady(t *testing.T) {
 		healthy.Store(true)
 		config.HealthCheck = healthy.Load
 		p, peer := s.connect(config)
-		done := async(func() error { return p.ProcessReady(t.Context(), 7777, nil) })
-		peer.answer(peer.request("ActivateServerProcess"), nil)
-		succeed(t, done)
+		peer.grants("ActivateServerProcess", func() error { return p.ProcessReady(t.Context(), 7777, nil) })
 
 		last := time.Now()
 		first := peer.request("HeartbeatServerProcess")
@@ -55,18 +53,14 @@ func TestHeartbeatsFollowProcessReady(t *testing.T) {
 		}
 
 		// A second ProcessReady makes no second heart, and ProcessEnding stops the one.
-		done = async(func() error { return p.ProcessReady(t.Context(), 7777, nil) })
-		peer.answer(peer.request("ActivateServerProcess"), nil)
-		succeed(t, done)
+		peer.grants("ActivateServerProcess", func() error { return p.ProcessReady(t.Context(), 7777, nil) })
 		request := peer.request("HeartbeatServerProcess")
 		if got := time.Since(last); got < 50*time.Second {
 			t.Errorf("a heartbeat after %v", got)
 		}
 		peer.answer(request, nil)
-		done = async(func() error { return p.ProcessEnding(t.Context()) })
-		peer.answer(peer.request("TerminateServerProcess"), nil)
-		succeed(t, done)
-		time.Sleep(time.Hour)
+		peer.grants("TerminateServerProcess", func() error { return p.ProcessEnding(t.Context()) })
+		passTime(time.Hour)
 		if len(peer.messages) != 0 {
 			t.Errorf("sent %s after its end", peer.raw())
 		}
@@ -79,7 +73,7 @@ func TestRefusedProcessHasNoHeartbeats(t *testing.T) {
 		done := async(func() error { return p.ProcessReady(t.Context(), 7777, nil) })
 		peer.answer(peer.request("ActivateServerProcess"), message{"StatusCode": 400, "ErrorMessage": "no such port"})
 		fails(t, next(t, done), "no such port")
-		time.Sleep(time.Hour)
+		passTime(time.Hour)
 		if len(peer.messages) != 0 {
 			t.Errorf("sent %s", peer.raw())
 		}
@@ -90,9 +84,7 @@ func TestUnansweredHeartbeatsDoNotEndHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t)
 		p, peer := s.connectDefault()
-		done := async(func() error { return p.ProcessReady(t.Context(), 7777, nil) })
-		peer.answer(peer.request("ActivateServerProcess"), nil)
-		succeed(t, done)
+		peer.grants("ActivateServerProcess", func() error { return p.ProcessReady(t.Context(), 7777, nil) })
 		peer.request("HeartbeatServerProcess")
 		peer.request("HeartbeatServerProcess")
 		peer = s.peer() // two in a row were not answered
@@ -104,9 +96,7 @@ func TestDroppedConnectionIsOpenedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t)
 		p, peer := s.connectDefault()
-		done := async(func() error { return p.ProcessReady(t.Context(), 7777, nil) })
-		peer.answer(peer.request("ActivateServerProcess"), nil)
-		succeed(t, done)
+		peer.grants("ActivateServerProcess", func() error { return p.ProcessReady(t.Context(), 7777, nil) })
 		peer.answer(peer.request("HeartbeatServerProcess"), nil)
 
 		// Three requests wait for their answers; one is answered before the connection drops.
@@ -148,7 +138,7 @@ func TestRequestMadeWhileDisconnectedWaits(t *testing.T) {
 		}
 		synctest.Wait()
 		done := async(func() error { return p.ActivateGameSession(t.Context(), "gs") })
-		time.Sleep(5 * time.Second)
+		passTime(5 * time.Second)
 		s.down.Store(false)
 		peer = s.peer()
 		peer.answer(peer.request("ActivateGameSession"), nil)
@@ -235,9 +225,7 @@ func TestTwoUnansweredRequestsMakeItConnectAgain(t *testing.T) {
 		if err := first.end(); !dropped(err) {
 			t.Errorf("the first connection ended with %v", err)
 		}
-		done := async(func() error { return p.ActivateGameSession(t.Context(), "gs") })
-		second.answer(second.request("ActivateGameSession"), nil)
-		succeed(t, done)
+		second.grants("ActivateGameSession", func() error { return p.ActivateGameSession(t.Context(), "gs") })
 	})
 }
 
@@ -250,9 +238,7 @@ func TestAnswerBetweenTimeoutsKeepsTheConnection(t *testing.T) {
 				t.Errorf("failed with %v", err)
 			}
 			peer.request("ActivateGameSession")
-			done := async(func() error { return p.Heartbeat(t.Context(), true) })
-			peer.answer(peer.request("HeartbeatServerProcess"), nil)
-			succeed(t, done)
+			peer.grants("HeartbeatServerProcess", func() error { return p.Heartbeat(t.Context(), true) })
 		}
 		if got := s.dials.Load(); got != 1 {
 			t.Errorf("connected %d times", got)
@@ -271,7 +257,7 @@ func TestFreshConnectionIsNotBlamedForOldRequests(t *testing.T) {
 		for range 3 {
 			calls = append(calls, async(func() error { return p.ActivateGameSession(t.Context(), "gs") }))
 		}
-		time.Sleep(8 * time.Second)
+		passTime(8 * time.Second)
 		s.down.Store(false)
 		s.peer()
 		for _, call := range calls {
@@ -279,7 +265,7 @@ func TestFreshConnectionIsNotBlamedForOldRequests(t *testing.T) {
 				t.Errorf("failed with %v", err)
 			}
 		}
-		time.Sleep(time.Minute)
+		passTime(time.Minute)
 		if len(s.accepted) != 0 {
 			t.Error("connected once more")
 		}
@@ -452,7 +438,7 @@ func TestCloseWhileDisconnected(t *testing.T) {
 		p, _ := s.connectDefault()
 		s.down.Store(true)
 		p.Disconnect()
-		time.Sleep(time.Minute)
+		passTime(time.Minute)
 		start := time.Now()
 		p.Close()
 		if got := time.Since(start); got != 0 {
@@ -502,9 +488,7 @@ func TestRefreshToADeadEndpointChangesNothing(t *testing.T) {
 			peer.send(fmt.Sprintf(`{"Action":"RefreshConnection","RefreshConnectionEndpoint":%q,"AuthToken":"tok-2"}`, endpoint))
 			synctest.Wait()
 			s.down.Store(false)
-			done := async(func() error { return p.Heartbeat(t.Context(), true) })
-			peer.answer(peer.request("HeartbeatServerProcess"), nil)
-			succeed(t, done)
+			peer.grants("HeartbeatServerProcess", func() error { return p.Heartbeat(t.Context(), true) })
 			peer.socket.CloseNow()
 			if again := s.peer(); again.uri != peer.uri {
 				t.Errorf("connected to %s, want %s", again.uri, peer.uri)

@@ -146,9 +146,7 @@ func TestHandlersAreCalledInOrderAndApart(t *testing.T) {
 		if at := next(t, terminated); !at.IsZero() { // while a game session is being started
 			t.Errorf("terminated at %v", at)
 		}
-		done := async(func() error { return p.Heartbeat(t.Context(), true) })
-		peer.answer(peer.request("HeartbeatServerProcess"), nil)
-		succeed(t, done)
+		peer.grants("HeartbeatServerProcess", func() error { return p.Heartbeat(t.Context(), true) })
 
 		close(release)
 		for i := range 20 {
@@ -217,9 +215,7 @@ func TestWhatIsNoPushIsPassedOver(t *testing.T) {
 					t.Errorf("started: %v, want %v", got, test.started)
 				}
 				// The connection lives on.
-				done := async(func() error { return p.Heartbeat(t.Context(), true) })
-				peer.answer(peer.request("HeartbeatServerProcess"), nil)
-				succeed(t, done)
+				peer.grants("HeartbeatServerProcess", func() error { return p.Heartbeat(t.Context(), true) })
 			})
 		})
 	}

@@ -125,9 +125,7 @@ func TestUnansweredRequestTimesOut(t *testing.T) {
 		}
 		// An answer that comes too late is passed over.
 		peer.answer(peer.request("ActivateGameSession"), nil)
-		done := async(func() error { return p.Heartbeat(t.Context(), true) })
-		peer.answer(peer.request("HeartbeatServerProcess"), nil)
-		succeed(t, done)
+		peer.grants("HeartbeatServerProcess", func() error { return p.Heartbeat(t.Context(), true) })
 	})
 }
 
@@ -229,9 +227,7 @@ func TestBinaryMessageIsPassedOver(t *testing.T) {
 		if err := peer.socket.Write(t.Context(), websocket.MessageBinary, []byte(`{"Action":"TerminateProcess"}`)); err != nil {
 			t.Fatal(err)
 		}
-		done := async(func() error { return p.Heartbeat(t.Context(), true) })
-		peer.answer(peer.request("HeartbeatServerProcess"), nil)
-		succeed(t, done)
+		peer.grants("HeartbeatServerProcess", func() error { return p.Heartbeat(t.Context(), true) })
 	})
 }
 
@@ -265,9 +261,7 @@ func TestCSharpPingsBeforeItSends(t *testing.T) {
 		config.Dialect = gameserver.CSharp
 		p, peer := s.connect(config)
 		for range 2 {
-			done := async(func() error { return p.Heartbeat(t.Context(), true) })
-			peer.answer(peer.request("HeartbeatServerProcess"), nil)
-			succeed(t, done)
+			peer.grants("HeartbeatServerProcess", func() error { return p.Heartbeat(t.Context(), true) })
 		}
 		if pinged != 2 {
 			t.Errorf("%d pings for 2 requests", pinged)

@@ -195,6 +195,14 @@ func (p *peer) answer(request, members message) {
 	p.send(string(encoded))
 }
 
+// grants has the process call something, which sends a request for an action, and answers that with 200.
+func (p *peer) grants(action string, call func() error) {
+	p.t.Helper()
+	done := async(call)
+	p.answer(p.request(action), nil)
+	succeed(p.t, done)
+}
+
 func (p *peer) send(text string) {
 	p.t.Helper()
 	if err := p.socket.Write(context.Background(), websocket.MessageText, []byte(text)); err != nil {
@@ -224,6 +232,9 @@ func decode(t *testing.T, text string) message {
 	}
 	return decoded
 }
+
+// passTime lets the time of a test's bubble pass. It moves on by itself when all goroutines wait, so this takes no time of ours.
+func passTime(d time.Duration) { time.Sleep(d) }
 
 // async runs a call beside the test.
 func async(call func() error) <-chan error {

@@ -775,7 +775,8 @@ func (a *arena) live(name string, first int) (id string) {
 	}
 	defer h.Close()
 	h.must("ProcessReady", h.ProcessReady(ctx, 7777, nil))
-	for status := 0; status != http.StatusOK && !a.t.Failed(); time.Sleep(time.Millisecond) { // others may have been quicker to take this game server
+	// Others may have been quicker to take this game server, so ask again. The harness' wait would end the test from a goroutine of another.
+	for status := 0; status != http.StatusOK && !a.t.Failed(); time.Sleep(time.Millisecond) {
 		status, _, _ = a.call("CreateGameSession", members{"FleetId": a.fleet, "MaximumPlayerSessionCount": 20, "IdempotencyToken": name})
 	}
 	g := &hosted{host: h, id: h.activate(), status: make(map[string]string)}
