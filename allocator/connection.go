@@ -234,7 +234,7 @@ func (c *ServerProcessConnection) HeartbeatServerProcess(ctx context.Context, he
 	if err != nil {
 		return err
 	}
-	reply, err := c.a.runOn(ctx, heartbeatServerProcessScript, p, 3, flag(healthy), serverProcessLife.Milliseconds(), c.name, c.since, c.a.owner.instance)
+	reply, err := c.a.runOn(ctx, heartbeatServerProcessScript, p, 2, flag(healthy), c.name, c.since, c.a.owner.instance)
 	if err != nil {
 		return err
 	}

@@ -411,11 +411,137 @@ func TestStoppedPlacementIsNotDueForever(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.pass(time.Second)
-	for _, key := range everyKey(t, store) {
-		if strings.HasSuffix(key, ":deadlines") {
-			t.Errorf("%s is left", key)
+	wantNone := func() {
+		t.Helper()
+		for _, key := range everyKey(t, store) {
+			if strings.HasSuffix(key, ":deadlines") {
+				t.Errorf("%s is left", key)
+			}
 		}
 	}
+	wantNone()
+	// A sweep that came later than another may put it there again.
+	game := theKey(t, store, ":gs:")
+	if err := store.Client().ZAdd(context.Background(), sibling(game, "deadlines"), redis.Z{Score: 1, Member: refIn(game)}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.sweep()
+	wantNone()
+}
+
+func TestReleaseThatIsSentAgainTakesNothingFromAnother(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		in := allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 4, IdempotencyToken: "token"}
+		var other allocator.GameSessionID
+		a := s.beside(meanwhile("claim_server_process", func() {
+			s.start("two")
+			if _, err := s.CreateGameSession(ctx, in); err != nil {
+				t.Error(err)
+			}
+		}), resent("release_server_process", func() { other = s.create().ID }))
+		s.start("one")
+		s.start("three")
+		if _, err := a.CreateGameSession(ctx, in); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			_ = s.tryCreate() // until none is idle
+		}
+		hosting := make(map[allocator.GameSessionID]bool)
+		for _, name := range []string{"one", "two", "three"} {
+			hosting[s.process(name).GameSessionID] = true
+		}
+		if len(hosting) != 3 || other != "" && !hosting[other] {
+			t.Errorf("the processes have the game sessions %v; %q was created meanwhile", hosting, other)
+		}
+		wantInvariants(t, store, s.Allocator)
+	})
+}
+
+func TestNoteOfWhatAnEarlierLifeWasToldIsNotOfThisOne(t *testing.T) {
+	s := newScene(t, allocatortest.Miniredis(t))
+	ctx := context.Background()
+	token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := allocator.ServerProcessID{FleetID: s.fleet, ComputeName: "box", ProcessID: "one"}
+	slow, err := s.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token.Token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, goOn := make(chan allocator.Push), make(chan bool)
+	err = slow.Open(ctx, func(_ context.Context, p allocator.Push) error {
+		told <- p
+		<-goOn
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	(&gameServer{slow, t, nil}).activate().heartbeat(true)
+	game := s.create().ID
+	<-told
+	goOn <- true
+	if err := slow.ActivateGameSession(ctx, game); err != nil {
+		t.Fatal(err)
+	}
+	name := "renamed"
+	if _, err := s.UpdateGameSession(ctx, allocator.UpdateGameSessionInput{GameSessionID: game, Name: &name}); err != nil {
+		t.Fatal(err)
+	}
+	<-told
+	g := s.connect("one")
+	if p, ok := g.next().(allocator.UpdatedGameSession); !ok { // which the earlier life is still being told over the old connection
+		t.Fatalf("it was told %+v", p)
+	}
+	g.activate().heartbeat(true)
+	game = s.create().ID
+	g.starts(game)
+	close(goOn)
+	if err := slow.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.UpdateGameSession(ctx, allocator.UpdateGameSessionInput{GameSessionID: game, Name: &name}); err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := g.next().(allocator.UpdatedGameSession); !ok || p.GameSession.ID != game {
+		t.Errorf("the new life was told %+v", p)
+	}
+}
+
+func TestUpdateWhoseNudgeIsLostIsToldAfterAReview(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		other := scene{open(t, store), t, store, s.fleet} // whose nudges nobody follows
+		g, game := other.hosting("one")
+		other.sweep()
+		name := "renamed"
+		if _, err := s.UpdateGameSession(context.Background(), allocator.UpdateGameSessionInput{GameSessionID: game, Name: &name}); err != nil {
+			t.Fatal(err)
+		}
+		g.toldNothing("before a review")
+		other.sweep()
+		if p, ok := g.next().(allocator.UpdatedGameSession); !ok || p.GameSession.Name != name {
+			t.Errorf("it was told %+v", p)
+		}
+	})
+}
+
+func TestServerProcessWhoseGameSessionIsGoneEnds(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		g, game := s.hosting("one")
+		s.pass(serverProcessLife - time.Second) // it is reviewed at times
+		g.heartbeat(true)
+		if err := store.Client().Del(context.Background(), gameKey("gs", game)).Err(); err != nil {
+			t.Fatal(err)
+		}
+		s.pass(serverProcessLife - time.Second)
+		g.terminates()
+	})
 }
 
 func TestSilenceCountsWhileSomebodyCanHear(t *testing.T) {
