@@ -530,18 +530,27 @@ func TestUpdateWhoseNudgeIsLostIsToldAfterAReview(t *testing.T) {
 	})
 }
 
-func TestServerProcessWhoseGameSessionIsGoneEnds(t *testing.T) {
-	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
-		s := newScene(t, store)
-		g, game := s.hosting("one")
-		s.pass(serverProcessLife - time.Second) // it is reviewed at times
-		g.heartbeat(true)
-		if err := store.Client().Del(context.Background(), gameKey("gs", game)).Err(); err != nil {
-			t.Fatal(err)
-		}
-		s.pass(serverProcessLife - time.Second)
-		g.terminates()
-	})
+func TestServerProcessWhoseGameSessionIsOverEnds(t *testing.T) {
+	for what, happen := range map[string]func(client redis.Cmdable, record string) error{ // without a word to the process
+		"is gone": func(client redis.Cmdable, record string) error { return client.Del(context.Background(), record).Err() },
+		"has ended": func(client redis.Cmdable, record string) error {
+			return client.HSet(context.Background(), record, "status", "TERMINATED").Err()
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+				s := newScene(t, store)
+				g, game := s.hosting("one")
+				s.pass(serverProcessLife - time.Second) // it is reviewed at times
+				g.heartbeat(true)
+				if err := happen(store.Client(), gameKey("gs", game)); err != nil {
+					t.Fatal(err)
+				}
+				s.pass(serverProcessLife - time.Second)
+				g.terminates()
+			})
+		})
+	}
 }
 
 func TestSilenceCountsWhileSomebodyCanHear(t *testing.T) {
