@@ -181,6 +181,7 @@ func TestLateNoteOfAnOlderConnectionChangesNothing(t *testing.T) {
 		s.start("one")
 		store.Advance(time.Second)
 		older := a.connect("one")
+		older.heartbeat(true)
 		newer.starts(s.create().ID)
 		if err := older.Close(context.Background()); err != nil {
 			t.Fatal(err)
@@ -320,6 +321,35 @@ func TestLostServerProcessIsLostThoughItReportsAgain(t *testing.T) {
 	}
 }
 
+func TestServerProcessThatIsToEndIsGivenNoGameSession(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		g := s.start("one")
+		s.pass(serverProcessLife)
+		g.heartbeat(true)
+		wantKind(t, "creating", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
+		wantInvariants(t, store, s.Allocator)
+		g.terminates()
+	})
+}
+
+func TestServerProcessThatHasEndedIsGone(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		cut := s.beside(cannotRun("terminate_game_session"))
+		g, game := s.hosting("one")
+		ctx := context.Background()
+		wantKind(t, "ending", cut.connect("one").TerminateServerProcess(ctx, ""), allocator.ErrStoreUnavailable)
+		wantKind(t, "reporting afterwards", g.HeartbeatServerProcess(ctx, true), allocator.ErrNotFound)
+		_, err := s.DescribeServerProcess(ctx, g.ID)
+		wantKind(t, "reading it", err, allocator.ErrNotFound)
+		s.pass(time.Second)
+		if ended := s.describe(game); ended.Status != allocator.GameSessionTerminated {
+			t.Errorf("its game session is %s", ended.Status)
+		}
+	})
+}
+
 func TestReviewOfANewLifeIsKept(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
@@ -351,6 +381,51 @@ func TestServerProcessOfACreatorWhoHasGoneIsIdleAgain(t *testing.T) {
 		}
 		g.starts(s.create().ID)
 	})
+}
+
+func TestServerProcessThatIsNotWellIsNotIdleAgain(t *testing.T) {
+	for what, happen := range map[string]func(t *testing.T, g *gameServer){
+		"unhealthy": func(_ *testing.T, g *gameServer) { g.heartbeat(false) },
+		"disconnected": func(t *testing.T, g *gameServer) {
+			if err := g.Close(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"ended": func(t *testing.T, g *gameServer) {
+			if err := g.TerminateServerProcess(context.Background(), ""); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		for who, config := range map[string]func(then func()) func(*allocator.Config){
+			"the creator": func(then func()) func(*allocator.Config) { return cannotRun("create_game_session", then) },
+			"a review": func(then func()) func(*allocator.Config) {
+				claimed, released := cannotRun("create_game_session", then), cannotRun("release_server_process")
+				return func(c *allocator.Config) { claimed(c); released(c) }
+			},
+		} {
+			t.Run(what+", released by "+who, func(t *testing.T) {
+				allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+					s := newScene(t, store)
+					var g *gameServer
+					ctx, leave := context.WithCancel(context.Background())
+					a := s.beside(config(func() { happen(t, g); leave() }))
+					g = s.start("one")
+					_, err := a.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 4})
+					wantKind(t, "creating", err, allocator.ErrStoreUnavailable)
+					for range int(claimGrace/time.Second) + 1 {
+						store.Advance(time.Second)
+						s.sweep()
+					}
+					wantInvariants(t, store, s.Allocator)
+					if process, err := s.DescribeServerProcess(context.Background(), g.ID); err == nil {
+						wantKind(t, "creating afterwards", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
+						wantCount(t, "game sessions of the process", len(process.GameSessionID), 0)
+					}
+				})
+			})
+		}
+	}
 }
 
 // cannotRun has the server of a script be away for an Allocator, and something happen then.
@@ -501,9 +576,7 @@ func TestNoteOfWhatAnEarlierLifeWasToldIsNotOfThisOne(t *testing.T) {
 	game = s.create().ID
 	g.starts(game)
 	close(goOn)
-	if err := slow.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
+	slow.Settle()
 	if _, err := s.UpdateGameSession(ctx, allocator.UpdateGameSessionInput{GameSessionID: game, Name: &name}); err != nil {
 		t.Fatal(err)
 	}
@@ -535,6 +608,9 @@ func TestServerProcessWhoseGameSessionIsOverEnds(t *testing.T) {
 		"is gone": func(client redis.Cmdable, record string) error { return client.Del(context.Background(), record).Err() },
 		"has ended": func(client redis.Cmdable, record string) error {
 			return client.HSet(context.Background(), record, "status", "TERMINATED").Err()
+		},
+		"is to end": func(client redis.Cmdable, record string) error {
+			return client.HSet(context.Background(), record, "status", "TERMINATING").Err()
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
