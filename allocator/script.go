@@ -363,12 +363,18 @@ func timeOf(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// pipelined sends the commands that queue makes in as few round trips as there are shards.
+// pipelined sends the commands that queue makes in as few round trips as there are shards. It fails if any of them does: go-redis returns
+// the first error, which may be that something is not there, while another shard is away.
 func (a *Allocator) pipelined(ctx context.Context, queue func(redis.Pipeliner)) error {
-	_, err := a.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	cmds, err := a.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		queue(pipe)
 		return nil
 	})
+	for _, cmd := range cmds {
+		if err == nil || errors.Is(err, redis.Nil) {
+			err = cmd.Err()
+		}
+	}
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return a.failed(err, 0)
 	}

@@ -1,6 +1,7 @@
 package allocator_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -456,6 +458,69 @@ func (h unreachable) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (unreachable) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
+}
+
+func TestShardThatIsAwayIsNotTakenForARecordThatIsGone(t *testing.T) {
+	store := allocatortest.Miniredis(t)
+	away := &keyAway{part: ":process:"}
+	s := newScene(t, store, func(c *allocator.Config) { c.Redis.AddHook(away) })
+	ctx := context.Background()
+	g, game := s.hosting("one")
+	gone := s.newFleet()
+	for range 40 { // in the pipelines of the sweep they come before and after the game session
+		if _, err := s.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: gone, MaximumPlayerSessionCount: 4}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Client().Del(ctx, "berth:{control}:fleet:"+string(gone)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	// Once it was swept it is due no more.
+	if err := store.Client().ZAdd(ctx, sibling(gameKey("gs", game), "deadlines"), redis.Z{Score: 1, Member: refIn(gameKey("gs", game))}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	away.isAway.Store(true)
+	_, err := s.SweepOnly(ctx)
+	away.isAway.Store(false)
+	wantKind(t, "sweeping", err, allocator.ErrStoreUnavailable)
+	if found := s.describe(game); found.Status != allocator.GameSessionActive {
+		t.Errorf("the game session of process %s, which is well, is %s because of %q", g.ID.ProcessID, found.Status, found.StatusReason)
+	}
+}
+
+// keyAway has the shard of some keys be away in pipelines, as a ClusterClient does: the other commands are done, and the error is that of
+// the first command that has one.
+type keyAway struct {
+	part   string
+	isAway atomic.Bool
+}
+
+func (*keyAway) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*keyAway) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (h *keyAway) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if !h.isAway.Load() {
+			return next(ctx, cmds)
+		}
+		there := slices.DeleteFunc(slices.Clone(cmds), func(cmd redis.Cmder) bool { return h.concerns(cmd) })
+		if len(there) > 0 {
+			_ = next(ctx, there)
+		}
+		var first error
+		for _, cmd := range cmds {
+			if h.concerns(cmd) {
+				cmd.SetErr(errDead)
+			}
+			first = cmp.Or(first, cmd.Err())
+		}
+		return first
+	}
+}
+
+func (h *keyAway) concerns(cmd redis.Cmder) bool {
+	return len(cmd.Args()) > 1 && strings.Contains(fmt.Sprint(cmd.Args()[1]), h.part)
 }
 
 func TestServerProcessThatReconnectsBeforeItsGameSessionIsThereIsToldSoon(t *testing.T) {
