@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,7 +45,7 @@ func (c Credential) digest() string {
 	if c.Token != "" {
 		return hashOfToken(c.Token)
 	}
-	return hashOfToken("signature " + c.Signature)
+	return "signature " + hashOfToken(c.Signature) // which no token has
 }
 
 // closeTimeout is how long it may take to note that a connection is gone.
@@ -60,11 +61,11 @@ type ServerProcessConnection struct {
 	name       string // beyond doubt another one for each connection
 	since      int64  // ms
 	credential string
-	compute    record // that of the compute; empty if it was deregistered
 
 	mu     sync.Mutex
 	life   process // of the process; none before it has registered
 	hosted GameSessionID
+	stray  bool // it has reported, and has no life; it has not been told to end
 
 	push  func(context.Context, Push) error
 	ctx   context.Context // until it is closed
@@ -77,10 +78,10 @@ type ServerProcessConnection struct {
 // before, even if that has expired since. It costs two round trips, and changes nothing. It fails with ErrUnauthorized.
 func (a *Allocator) AuthenticateServerProcess(ctx context.Context, id ServerProcessID, credential Credential) (*ServerProcessConnection, error) {
 	c := &ServerProcessConnection{ID: id, a: a, ref: id.ref(), name: uuid.NewString(), credential: credential.digest()}
-	var compute *redis.MapStringStringCmd
+	var compute *redis.IntCmd
 	var expiry *redis.FloatCmd
 	err := a.pipelined(ctx, func(pipe redis.Pipeliner) {
-		compute = pipe.HGetAll(ctx, computeKey(id.FleetID, id.ComputeName))
+		compute = pipe.Exists(ctx, computeKey(id.FleetID, id.ComputeName))
 		expiry = pipe.ZScore(ctx, computeAuthTokensKey(id.FleetID, id.ComputeName), c.credential)
 	})
 	if err != nil {
@@ -90,9 +91,9 @@ func (a *Allocator) AuthenticateServerProcess(ctx context.Context, id ServerProc
 	if err != nil {
 		return nil, err
 	}
-	c.compute, c.since = compute.Val(), now
+	c.since = now
 	c.learn(stored)
-	isThere := len(c.compute) > 0
+	isThere := compute.Val() > 0
 	valid := credential.Token != "" && int64(expiry.Val()) > now ||
 		credential.Token == "" && credential.Signature != "" && isThere && timeOf(now).Sub(credential.SignedAt).Abs() <= signatureLife
 	returning := c.life.life != "" && stored["credential"] == c.credential
@@ -121,6 +122,11 @@ func (c *ServerProcessConnection) Open(ctx context.Context, push func(context.Co
 	if c.process().life == "" { // it has yet to register
 		return nil
 	}
+	return c.connect(ctx)
+}
+
+// connect notes the connection as the one over which the life that it is for is told things, unless there is a newer one.
+func (c *ServerProcessConnection) connect(ctx context.Context) error {
 	reply, err := c.a.runOn(ctx, connectServerProcessScript, c.process(), 3, c.name, c.since, c.a.owner.instance, c.credential)
 	if err != nil {
 		return err
@@ -170,17 +176,18 @@ type ActivateServerProcessInput struct {
 // It fails with ErrNotFound when the compute was deregistered, with ErrConflict when a life has begun over a newer connection, or with
 // ErrInvalidFleetStatus.
 func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in ActivateServerProcessInput) error {
-	if len(c.compute) == 0 {
-		return computeNotFound(c.ID.FleetID, c.ID.ComputeName)
+	compute, err := c.compute(ctx)
+	if err != nil {
+		return err
 	}
 	life := uuid.NewString()
 	for {
-		p := process{c.ref, c.ID.FleetID, life, c.compute["location"]}
+		p := process{c.ref, c.ID.FleetID, life, compute["location"]}
 		reply, err := c.a.run(ctx, activateServerProcessScript,
 			[]string{serverProcessKey(p.ref), serverProcessesKey(p.fleet), reviewsKey(p.partition)},
 			append([]any{p.text, p.life, c.name, c.since, reviewInterval.Milliseconds(), in.Port}, pairs(
 				"fleet", string(p.fleet), "compute", c.ID.ComputeName, "id", c.ID.ProcessID, "sdk", in.SDK,
-				"location", p.location, "ip", c.compute["ip"], "dns", c.compute["dns"],
+				"location", p.location, "ip", compute["ip"], "dns", compute["dns"],
 				"instance", c.a.owner.instance, "credential", c.credential,
 			)...)...)
 		if err != nil {
@@ -227,44 +234,64 @@ func (c *ServerProcessConnection) recheckFleet(ctx context.Context) error {
 	return failure(ErrInvalidFleetStatus, "fleet %s is being deleted", c.ID.FleetID)
 }
 
-// HeartbeatServerProcess reports whether the process is healthy. It fails with ErrNotFound when the process is not registered or has
-// ended, as it has without a healthy report for three minutes.
+// HeartbeatServerProcess reports whether the process is healthy. Without a healthy report for three minutes it loses its game session and is
+// told to end. It fails with ErrNotFound when the process is not registered or has ended; then it is told to end, too: in its place,
+// another may register.
 func (c *ServerProcessConnection) HeartbeatServerProcess(ctx context.Context, healthy bool) error {
-	p, err := c.registered(ctx)
+	known, err := c.onLife(ctx, func(p process) (bool, error) {
+		reply, err := c.a.runOn(ctx, heartbeatServerProcessScript, p, 2, flag(healthy), c.name, c.since, c.a.owner.instance, c.credential)
+		if err != nil {
+			return false, err
+		}
+		switch reply.text(0) {
+		case "OK":
+			return true, nil
+		case "NOT_FOUND":
+			return false, nil
+		}
+		return false, heartbeatServerProcessScript.unexpected(reply)
+	})
 	if err != nil {
 		return err
 	}
-	reply, err := c.a.runOn(ctx, heartbeatServerProcessScript, p, 2, flag(healthy), c.name, c.since, c.a.owner.instance)
-	if err != nil {
-		return err
+	if !known {
+		c.mu.Lock()
+		c.stray = true
+		c.mu.Unlock()
 	}
-	switch reply.text(0) {
-	case "OK":
-		c.wake()
-		return nil
-	case "NOT_FOUND":
+	c.wake()
+	if !known {
 		return serverProcessNotFound(c.ID)
 	}
-	return heartbeatServerProcessScript.unexpected(reply)
+	return nil
 }
 
-// registered returns the life of the process that the connection is for. A connection that is older than that looks it up: the process
-// may have registered over another.
-func (c *ServerProcessConnection) registered(ctx context.Context) (process, error) {
-	if p := c.process(); p.life != "" {
-		return p, nil
+// onLife does what a request asks for with the life of the process that the connection is for. When do does not find what it needs, the
+// process may have begun another life over another connection meanwhile: then it is done with that. It returns whether do has found it.
+func (c *ServerProcessConnection) onLife(ctx context.Context, do func(process) (bool, error)) (bool, error) {
+	before := c.process()
+	if before.life != "" {
+		if found, err := do(before); err != nil || found {
+			return found, err
+		}
 	}
 	stored, _, err := c.a.readServerProcess(ctx, c.ref)
 	if err != nil {
-		return process{}, err
+		return false, err
+	}
+	began, _ := strconv.ParseInt(stored["activated_since"], 10, 64)
+	if stored["status"] != "ACTIVE" || stored["life"] == before.life || before.life != "" && began >= c.since { // that is the life of one that was started later
+		return false, nil
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.learn(stored)
-	if c.life.life == "" {
-		return process{}, serverProcessNotFound(c.ID)
+	p := c.life
+	c.hosted = ""
+	c.mu.Unlock()
+	if err := c.connect(ctx); err != nil {
+		return false, err
 	}
-	return c.life, nil
+	return do(p)
 }
 
 // ActivateGameSession makes the game session that the process was told to start ACTIVE: players may come. It fails with ErrNotFound when
@@ -274,52 +301,56 @@ func (c *ServerProcessConnection) ActivateGameSession(ctx context.Context, id Ga
 	if !ok {
 		return c.notHosted(id)
 	}
-	p, err := c.registered(ctx)
-	if err != nil {
-		return err
-	}
-	reply, err := c.a.run(ctx, activateGameSessionScript, []string{gameSessionKey(game), deadlinesKey(game.partition)}, game.text, p.host())
-	if err != nil {
-		return err
-	}
-	switch reply.text(0) {
-	case "OK":
-		name, _, _ := strings.Cut(reply.text(1), " ")
-		if placement, kept := parseRef(name); kept { // which waits for this
-			c.a.logged(ctx, "trying a placement", c.a.advance(ctx, placement))
+	found, err := c.onLife(ctx, func(p process) (bool, error) {
+		reply, err := c.a.run(ctx, activateGameSessionScript, []string{gameSessionKey(game), deadlinesKey(game.partition)}, game.text, p.host())
+		if err != nil {
+			return false, err
 		}
-		return nil
-	case "GAME_SESSION_NOT_FOUND":
+		switch reply.text(0) {
+		case "OK":
+			name, _, _ := strings.Cut(reply.text(1), " ")
+			if placement, kept := parseRef(name); kept { // which waits for this
+				c.a.logged(ctx, "trying a placement", c.a.advance(ctx, placement))
+			}
+			return true, nil
+		case "GAME_SESSION_NOT_FOUND":
+			return false, nil
+		case "NOT_ACTIVATING":
+			return true, failure(ErrInvalidGameSessionStatus, "game session %s is %s and cannot be activated", id, reply.text(1))
+		case "LATE":
+			return true, failure(ErrInvalidGameSessionStatus, "game session %s was not activated in time", id)
+		}
+		return false, activateGameSessionScript.unexpected(reply)
+	})
+	if err == nil && !found {
 		return c.notHosted(id)
-	case "NOT_ACTIVATING":
-		return failure(ErrInvalidGameSessionStatus, "game session %s is %s and cannot be activated", id, reply.text(1))
-	case "LATE":
-		return failure(ErrInvalidGameSessionStatus, "game session %s was not activated in time", id)
 	}
-	return activateGameSessionScript.unexpected(reply)
+	return err
 }
 
-// Hosts fails with ErrNotFound when a game session does not run on the process. It costs a command for each game session.
+// Hosts fails with ErrNotFound when a game session does not run on the process. It costs a command until it has found the one that does.
 func (c *ServerProcessConnection) Hosts(ctx context.Context, id GameSessionID) error {
 	c.mu.Lock()
-	known := c.hosted == id && id != ""
+	hosted := c.hosted
 	c.mu.Unlock()
-	if known { // it never moves
+	if hosted == id && id != "" { // it never moves
 		return nil
 	}
 	game, ok := c.a.gameSessionRef(id)
 	if !ok {
 		return c.notHosted(id)
 	}
-	p, err := c.registered(ctx)
+	found, err := c.onLife(ctx, func(p process) (bool, error) {
+		on, err := c.a.redis.HGet(ctx, gameSessionKey(game), "process").Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return false, c.a.failed(err, 0)
+		}
+		return on == p.host(), nil
+	})
 	if err != nil {
 		return err
 	}
-	on, err := c.a.redis.HGet(ctx, gameSessionKey(game), "process").Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return c.a.failed(err, 0)
-	}
-	if on != p.host() {
+	if !found {
 		return c.notHosted(id)
 	}
 	c.mu.Lock()
@@ -328,21 +359,54 @@ func (c *ServerProcessConnection) Hosts(ctx context.Context, id GameSessionID) e
 	return nil
 }
 
+// HostedGameSession is the game session that runs on the process; empty if none does.
+func (c *ServerProcessConnection) HostedGameSession(ctx context.Context) (GameSessionID, error) {
+	c.mu.Lock()
+	hosted := c.hosted
+	c.mu.Unlock()
+	if hosted != "" {
+		return hosted, nil
+	}
+	stored, _, err := c.a.readServerProcess(ctx, c.ref)
+	if err != nil || stored["game_name"] == "" {
+		return "", err
+	}
+	id := c.a.gameSessionID(c.ID.FleetID, stored["game_name"])
+	if err := c.Hosts(ctx, id); errors.Is(err, ErrNotFound) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	return id, nil
+}
+
 func (c *ServerProcessConnection) notHosted(id GameSessionID) error {
 	return failure(ErrNotFound, "no game session %s runs on server process %s", id, c.ID.ProcessID)
 }
 
-// CertificatePath is where the compute keeps its certificate, as RegisterCompute was told; empty if it was not.
-func (c *ServerProcessConnection) CertificatePath() string { return c.compute["certificate"] }
+// CertificatePath is where the compute keeps its certificate, as RegisterCompute was told; empty if it was not. It fails with ErrNotFound
+// when the compute was deregistered.
+func (c *ServerProcessConnection) CertificatePath(ctx context.Context) (string, error) {
+	compute, err := c.compute(ctx)
+	return compute["certificate"], err
+}
+
+// compute reads the record of the compute as it is now.
+func (c *ServerProcessConnection) compute(ctx context.Context) (record, error) {
+	stored, err := c.a.redis.HGetAll(ctx, computeKey(c.ID.FleetID, c.ID.ComputeName)).Result()
+	if err != nil {
+		return nil, c.a.failed(err, 0)
+	}
+	if len(stored) == 0 {
+		return nil, computeNotFound(c.ID.FleetID, c.ID.ComputeName)
+	}
+	return stored, nil
+}
 
 // TerminateServerProcess says that the process ends, and with it its game session. With the name of the request, as Once has it, the answer
 // is kept. It fails with ErrNotFound when the process is not registered or has ended already.
 func (c *ServerProcessConnection) TerminateServerProcess(ctx context.Context, request string) error {
-	p, err := c.registered(ctx)
-	if err != nil {
-		return err
-	}
-	ended, err := c.a.endServerProcess(ctx, p, "", request)
+	ended, err := c.onLife(ctx, func(p process) (bool, error) { return c.a.endServerProcess(ctx, p, "", request) })
 	if err == nil && !ended {
 		err = serverProcessNotFound(c.ID)
 	}
@@ -356,14 +420,10 @@ const answerLife = 5 * time.Minute
 // always; success is kept if the deed cannot tell that it is repeated. What failed for want of the store is done again.
 func (c *ServerProcessConnection) Once(ctx context.Context, request string, keepSuccess bool, do func(context.Context) error) error {
 	key := c.a.answerKey(c.ref, request)
-	answered, err := c.a.redis.Get(ctx, key).Result()
-	if err == nil {
-		return readAnswer(answered)
+	if answered, err := c.answer(ctx, key); answered || err != nil {
+		return err
 	}
-	if !errors.Is(err, redis.Nil) {
-		return c.a.failed(err, 0)
-	}
-	err = do(ctx)
+	err := do(ctx)
 	var refusal *Error
 	switch {
 	case err == nil && !keepSuccess:
@@ -375,10 +435,31 @@ func (c *ServerProcessConnection) Once(ctx context.Context, request string, keep
 	if err != nil {
 		kept.Mode = "NX" // of two at a time, the one that has done it counts
 	}
-	if failed := c.a.redis.SetArgs(ctx, key, writeAnswer(refusal), kept).Err(); !errors.Is(failed, redis.Nil) {
-		c.a.logged(ctx, "keeping an answer", failed)
+	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout) // it is done
+	defer cancel()
+	switch failed := c.a.redis.SetArgs(patient, key, writeAnswer(refusal), kept).Err(); {
+	case errors.Is(failed, redis.Nil): // the other one was quicker
+		if answered, other := c.answer(patient, key); answered {
+			return other
+		}
+	default:
+		c.a.logged(patient, "keeping an answer", failed)
 	}
 	return err
+}
+
+// answer returns what a request was answered with, if it has been.
+func (c *ServerProcessConnection) answer(ctx context.Context, key string) (answered bool, err error) {
+	kept, err := c.a.redis.Get(ctx, key).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return false, nil
+	case err != nil:
+		return false, c.a.failed(err, 0)
+	case kept == "": // it was done in the step that kept this, and that may have been a moment ago
+		return true, c.a.awaitAnother(ctx, key)
+	}
+	return true, readAnswer(kept)
 }
 
 func (a *Allocator) answerKey(process ref, request string) string {
@@ -437,18 +518,24 @@ func (c *ServerProcessConnection) seen(wakes int) int {
 }
 
 // deliver tells the process what it is to be told and has not been told over this connection, if this is its newest one. Nothing is told
-// before its first healthy report: Server SDKs lose what comes earlier.
+// before its first report: Server SDKs lose what comes earlier.
 func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 	stored, now, err := c.a.readServerProcess(ctx, c.ref)
 	if err != nil {
 		return err
 	}
-	p := c.process()
+	c.mu.Lock()
+	p, stray := c.life, c.stray
+	c.stray = false
+	c.mu.Unlock()
+	if stray && (stored["status"] != "ACTIVE" || stored["life"] != p.life) { // without a life there is nobody else to tell it
+		return c.push(ctx, TerminateProcess{timeOf(now)})
+	}
 	if stored["life"] != p.life || stored["status"] != "ACTIVE" || stored["connection"] != c.name || stored["ready"] == "" {
 		return nil
 	}
 	game, hasGame := parseRef(stored["game"])
-	starts := hasGame && stored["started"] == "" && stored["terminate_at"] == "" && (stored["start_on"] != c.name || stored.time("start_at").Add(startAgain).UnixMilli() <= now)
+	starts := hasGame && stored["started"] == "" && stored["terminate_at"] == "" && (stored["start_on"] != c.name || stored["start_at"] != "" && stored.time("start_at").Add(startAgain).UnixMilli() <= now)
 	updates := hasGame && stored["update"] != stored["updated"]
 	if starts || updates {
 		hosted, on, err := c.a.readHosted(ctx, game)

@@ -47,7 +47,7 @@
 //  12. A game session is given to one server process and never moves; a server process has one game session at a time.
 //  13. When a server process has ended, or has not reported to be healthy for three minutes, its game session ends; when the game
 //     session ends first, the server process is told to end.
-//  14. What a server process is to be told it is told at least once, after its first healthy report, as long as it comes back.
+//  14. What a server process is to be told it is told at least once, after its first report, as long as it comes back.
 //
 // Check finds where a store breaks them, and mends it. To tell overselling from a maximum that was lowered, a game session keeps the
 // highest maximum that it ever had.

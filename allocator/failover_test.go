@@ -124,6 +124,29 @@ func TestChangesAreAcknowledgedWhenReplicasHaveThem(t *testing.T) {
 	wantCount(t, "slots taken", s.describe(game).CurrentPlayerSessionCount, 2)
 }
 
+func TestRepeatedRequestsOfAServerProcessWaitForReplicas(t *testing.T) {
+	store := allocatortest.SentinelRealTime(t)
+	s := newScene(t, store)
+	waiting := open(t, store, func(config *allocator.Config) { config.WaitReplicas, config.WaitTimeout = 2, 100*time.Millisecond })
+	g := scene{waiting, t, store, s.fleet}.connect("one")
+	ctx := t.Context()
+	register := func() error {
+		return g.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1})
+	}
+	end := func() error {
+		return g.Once(ctx, "end", true, func(ctx context.Context) error { return g.TerminateServerProcess(ctx, "end") })
+	}
+	replica := store.Nodes()[1]
+	for what, request := range []func() error{register, end} {
+		replica.Freeze()
+		for range 2 { // the second finds it done
+			wantOnlyKind(t, []string{"registering", "ending"}[what]+" while a replica does not answer", request(), allocator.ErrOutcomeUnknown)
+		}
+		replica.Thaw()
+		allocatortest.Eventually(t, time.Minute, func() bool { return request() == nil }, "the retry is acknowledged")
+	}
+}
+
 func TestChangesThatWaitForReplicasKeepNoReaderWaiting(t *testing.T) {
 	store := allocatortest.SentinelRealTime(t)
 	s := newScene(t, store)

@@ -3,7 +3,6 @@ package allocator
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -325,19 +324,14 @@ func (a *Allocator) DeleteFleet(ctx context.Context, idOrARN FleetID) error {
 		}
 		return err
 	}
-	owner, err := a.redis.HGet(ctx, fleetKey(fleet), "closing").Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return a.failed(err, 1)
-	}
-	if owner == closing { // otherwise another call decides about the fleet
-		if err := a.endFleetProcesses(ctx, fleet); err != nil {
-			return err
-		}
-	}
 	for {
 		done, err := a.deleteClosedFleet(ctx, fleet, closing)
-		if err != nil || done {
+		if err != nil {
 			return err
+		}
+		if done {
+			a.logged(ctx, "having the server processes of a deleted fleet end", a.reviewFleetProcesses(ctx, fleet))
+			return nil
 		}
 	}
 }

@@ -32,24 +32,40 @@ func newReplication(client redis.UniversalClient, needed int, timeout time.Durat
 
 // evaluateWithReplicas runs a script on the master that has its keys, and waits until as many replicas as needed have what it wrote,
 // if it replied something that acknowledges a change.
-func (a *Allocator) evaluateWithReplicas(ctx context.Context, s script, keys []string, args []any, counted *countedArg) (fields, error) {
+func (a *Allocator) evaluateWithReplicas(ctx context.Context, s script, keys []string, args []any, counted *countedArg) (reply fields, err error) {
+	err = a.onMaster(ctx, keys[0], func(connection *redis.Conn) error {
+		reply, err = a.evaluate(ctx, connection, s, keys, args, counted)
+		if err != nil || !acknowledging[reply.text(0)] {
+			return err
+		}
+		return a.awaitReplicas(ctx, connection, markKey(keys[0]))
+	})
+	return reply, err
+}
+
+// awaitAnother waits until as many replicas as needed have what another call has written to the master that has a key.
+func (a *Allocator) awaitAnother(ctx context.Context, key string) error {
+	if a.replication.needed == 0 {
+		return nil
+	}
+	return a.onMaster(ctx, key, func(connection *redis.Conn) error { return a.awaitReplicas(ctx, connection, markKey(key)) })
+}
+
+// onMaster does something over a connection, to itself, to the master that has a key.
+func (a *Allocator) onMaster(ctx context.Context, key string, do func(*redis.Conn) error) error {
 	select {
 	case a.replication.turns <- struct{}{}:
 		defer func() { <-a.replication.turns }()
 	case <-ctx.Done():
-		return nil, a.failed(ctx.Err(), 0)
+		return a.failed(ctx.Err(), 0)
 	}
-	master, err := a.masterOf(ctx, keys[0])
+	master, err := a.masterOf(ctx, key)
 	if err != nil {
-		return nil, a.failed(err, 0)
+		return a.failed(err, 0)
 	}
 	connection := master.Conn()
 	defer func() { _ = connection.Close() }() // gives it back to the pool
-	reply, err := a.evaluate(ctx, connection, s, keys, args, counted)
-	if err != nil || !acknowledging[reply.text(0)] {
-		return reply, err
-	}
-	return reply, a.awaitReplicas(ctx, connection, markKey(keys[0]))
+	return do(connection)
 }
 
 // awaitReplicas returns when as many replicas as needed have all that was written to a server before. It fails with

@@ -85,7 +85,7 @@ var (
 	attendServerProcessesScript        = upkeep("attend_server_processes")
 	forgetServerProcessScript          = upkeep("forget_server_process")
 	describeServerProcessScript        = read("describe_server_process")
-	claimServerProcessScript           = upkeep("claim_server_process")
+	claimServerProcessScript           = change("claim_server_process")
 	releaseServerProcessScript         = upkeep("release_server_process")
 	tellServerProcessScript            = upkeep("tell_server_process")
 	toldServerProcessScript            = upkeep("told_server_process")
@@ -159,7 +159,7 @@ func (a *Allocator) replyOf(s script, cmd *redis.Cmd, counted *countedArg) (fiel
 }
 
 // acknowledging are the status words that stand for a change: by this call, or by another one, which may not be on replicas either.
-var acknowledging = map[string]bool{"OK": true, "EXISTS": true, "NOT_TERMINATING": true, "NOT_PENDING": true}
+var acknowledging = map[string]bool{"OK": true, "EXISTS": true, "KNOWN": true, "NOT_TERMINATING": true, "NOT_PENDING": true}
 
 // failed is the failure of the store that go-redis met. sent is how often a change was sent to it. Of a cluster, another server may
 // have taken over from the one that failed: go-redis would go on asking that one, for as long as a minute.

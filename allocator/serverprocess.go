@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,7 +54,8 @@ const (
 	// claimGrace is how long a server process is kept for a game session that is not there: longer than a call takes to create it. Should one
 	// take longer, the game session ends, as when the process has.
 	claimGrace = 10 * time.Second
-	// startAgain is after what time a server process that does not activate its game session is told again to start it.
+	// startAgain is after what time a server process that does not activate its game session is told again to start it: once over each
+	// connection, for it would begin anew each time.
 	startAgain = time.Minute
 	// attendance is for how long it counts that somebody has seen to the server processes of a partition. Game servers find their way back
 	// well within the time that is left to them of serverProcessLife.
@@ -384,7 +386,7 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 	if hosted != nil && fields(hosted.Val()).text(1) == p.host() {
 		status = fields(hosted.Val()).text(0)
 	}
-	if fleet.Val() == 0 && stored["terminate_at"] == "" { // it was deleted while the process registered
+	if fleet.Val() == 0 && stored["terminate_at"] == "" { // it was deleted
 		if _, err := a.tellToTerminate(ctx, p, ""); err != nil {
 			return err
 		}
@@ -412,20 +414,19 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 	return reviewServerProcessScript.unexpected(reply)
 }
 
-// endFleetProcesses tells all server processes of a fleet to end.
-func (a *Allocator) endFleetProcesses(ctx context.Context, fleet FleetID) error {
+// reviewFleetProcesses has the server processes of a fleet reviewed now. A review tells those whose fleet is gone to end.
+func (a *Allocator) reviewFleetProcesses(ctx context.Context, fleet FleetID) error {
 	refs, err := a.redis.ZRange(ctx, serverProcessesKey(fleet), 0, -1).Result()
 	if err != nil {
 		return a.failed(err, 0)
 	}
-	for _, r := range refsOf(fleetPartition(fleet), refs) {
-		stored, _, err := a.readServerProcess(ctx, r)
-		if err == nil && len(stored) > 0 {
-			_, err = a.tellToTerminate(ctx, storedProcess(r, stored), "")
+	return a.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for some := range slices.Chunk(refs, sweepBatch) {
+			due := make([]redis.Z, len(some))
+			for i, r := range some {
+				due[i].Member = r
+			}
+			pipe.ZAddXX(ctx, reviewsKey(fleetPartition(fleet)), due...)
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }

@@ -248,21 +248,191 @@ func TestRegistrationThatComesLateIsRefused(t *testing.T) {
 	})
 }
 
-func TestRegistrationDuringTheDeletionOfItsFleetIsNoticed(t *testing.T) {
+func TestNewerConnectionFindsTheLifeThatBeganOverAnOlderOne(t *testing.T) {
+	for what, ask := range map[string]func(g *gameServer, game allocator.GameSessionID) error{
+		"reports": func(g *gameServer, _ allocator.GameSessionID) error {
+			return g.HeartbeatServerProcess(context.Background(), true)
+		},
+		"activates its game session": func(g *gameServer, game allocator.GameSessionID) error {
+			return g.ActivateGameSession(context.Background(), game)
+		},
+		"accepts a player": func(g *gameServer, game allocator.GameSessionID) error { return g.Hosts(context.Background(), game) },
+		"ends": func(g *gameServer, _ allocator.GameSessionID) error {
+			return g.TerminateServerProcess(context.Background(), "")
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+				s := newScene(t, store)
+				s.start("one") // which crashes, and is started again under the same name
+				store.Advance(time.Second)
+				first := s.connect("one")
+				store.Advance(time.Second)
+				second := s.connect("one")       // since the first broke
+				first.activate().heartbeat(true) // had been sent before
+				game := s.create().ID
+				if err := first.Close(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				if err := ask(second, game); err != nil {
+					t.Fatal(err)
+				}
+				if what == "reports" {
+					second.starts(game)
+				}
+				wantInvariants(t, store, s.Allocator)
+			})
+		})
+	}
+}
+
+func TestServerProcessThatIsGoneForTheServiceIsToldToEnd(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		g := s.start("one")
+		if err := g.Close(context.Background()); err != nil { // the network is away
+			t.Fatal(err)
+		}
+		s.pass(serverProcessLife + 2*grace)
+		back := s.connect("one")
+		wantKind(t, "reporting", back.HeartbeatServerProcess(context.Background(), true), allocator.ErrNotFound)
+		back.terminates()
+		back.Settle()
+		back.toldNothing("again")
+
+		older := s.start("one")
+		store.Advance(time.Second)
+		newer := s.start("one") // under the same name, by mistake
+		wantKind(t, "reporting", older.HeartbeatServerProcess(context.Background(), true), allocator.ErrNotFound)
+		older.terminates()
+		newer.heartbeat(true).toldNothing("as the newer one")
+	})
+}
+
+func TestServerProcessThatWasNeverHealthyIsToldToEnd(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		g := s.connect("one").activate().heartbeat(false)
+		wantKind(t, "creating", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
+		s.pass(serverProcessLife)
+		g.terminates()
+	})
+}
+
+func TestServerProcessRegistersOnTheComputeThatIsThere(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
 		ctx := context.Background()
-		late := s.connect("late")
-		dying, death := openMortal(t, store)
-		dead := scene{dying, t, store, s.fleet}.connect("dead")
-		if err := s.DeleteFleet(ctx, s.fleet); err != nil {
+		g := s.connect("one")
+		if err := s.DeregisterCompute(ctx, s.fleet, "box"); err != nil {
 			t.Fatal(err)
 		}
-		death.after(1) // it has registered, and has yet to look at the fleet
+		wantKind(t, "registering", g.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1}), allocator.ErrNotFound)
+		_, err := s.RegisterCompute(ctx, allocator.RegisterComputeInput{
+			FleetID: s.fleet, Name: "box", Location: "custom-cellar", IPAddress: "198.51.100.1", CertificatePath: "/tls",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.activate().heartbeat(true)
+		if ip := s.create().IPAddress; ip != "198.51.100.1" {
+			t.Errorf("players are sent to %s", ip)
+		}
+		if path, err := g.CertificatePath(ctx); err != nil || path != "/tls" {
+			t.Errorf("the certificate is at %q, %v", path, err)
+		}
+	})
+}
+
+func TestTokenIsNoSignature(t *testing.T) {
+	s := newScene(t, allocatortest.Miniredis(t))
+	ctx := context.Background()
+	id := allocator.ServerProcessID{FleetID: s.fleet, ComputeName: "box", ProcessID: "one"}
+	c, err := s.AuthenticateServerProcess(ctx, id, allocator.Credential{Signature: "abc", SignedAt: s.store.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gameServer{c, t, nil}
+	if err := c.Open(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close(ctx) }()
+	g.activate()
+	for _, token := range []string{"signature abc", "abc"} {
+		_, err := s.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token})
+		wantKind(t, "with the token "+token, err, allocator.ErrUnauthorized)
+	}
+}
+
+func TestFleetWithManyServerProcessesIsDeletedInFewRoundTrips(t *testing.T) {
+	s := newScene(t, allocatortest.Miniredis(t))
+	const processes = 200
+	all := make([]*gameServer, processes)
+	for i := range all {
+		all[i] = s.start(fmt.Sprint(i))
+	}
+	asked := new(roundTrips)
+	a := open(t, s.store, func(c *allocator.Config) { c.Redis.AddHook(asked) })
+	asked.n.Store(0)
+	if err := a.DeleteFleet(context.Background(), s.fleet); err != nil {
+		t.Fatal(err)
+	}
+	if n := asked.n.Load(); n > 20 {
+		t.Errorf("the deletion took %d round trips for %d server processes", n, processes)
+	}
+	s.sweep()
+	for _, g := range all {
+		g.terminates()
+	}
+}
+
+// roundTrips counts those of an Allocator.
+type roundTrips struct{ n atomic.Int64 }
+
+func (*roundTrips) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *roundTrips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		h.n.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (h *roundTrips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		h.n.Add(1)
+		return next(ctx, cmds)
+	}
+}
+
+func TestRegistrationDuringTheDeletionOfItsFleetIsNoticed(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		ctx := context.Background()
+		deleteFleet := func(s *scene) func() {
+			return func() {
+				if err := s.DeleteFleet(ctx, s.fleet); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		s := newScene(t, store)
+		late := s.beside(meanwhile("activate_server_process", deleteFleet(&s))).connect("late")
+		err := late.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1})
+		wantKind(t, "a registration", err, allocator.ErrInvalidFleetStatus)
+		if s.process("late") != nil {
+			t.Error("it is registered all the same")
+		}
+
+		s = newScene(t, store)
+		var death *mortality
+		dying, death := openMortal(t, store, meanwhile("activate_server_process", func() {
+			deleteFleet(&s)()
+			death.after(1) // it has registered, and has yet to look at the fleet
+		}))
+		dead := scene{dying, t, store, s.fleet}.connect("dead")
 		if err := dead.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1}); err == nil {
 			t.Fatal("the instance did not die")
 		}
-		wantKind(t, "a registration", late.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1}), allocator.ErrInvalidFleetStatus)
 		s.pass(time.Second)
 		if p := s.process("dead"); p == nil || p.Status != allocator.ServerProcessTerminating {
 			t.Errorf("the process in the deleted fleet is %+v", p)
@@ -789,6 +959,15 @@ func TestOfTwoEqualRequestsTheOneThatDidItCounts(t *testing.T) {
 	}
 	if err := g.Once(ctx, "request", true, func(context.Context) error { return refusal }); err != nil {
 		t.Errorf("the third is answered with %v", err)
+	}
+	err = g.Once(ctx, "another", true, func(context.Context) error {
+		if err := g.Once(ctx, "another", true, func(context.Context) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		return refusal
+	})
+	if err != nil {
+		t.Errorf("the one that was slower is answered with %v", err)
 	}
 }
 

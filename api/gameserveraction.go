@@ -221,8 +221,9 @@ func noMatchmaker(context.Context, *gameServer, *nothing, request) (any, error) 
 
 type computeCertificateOutput struct{ CertificatePath, ComputeName string }
 
-func getComputeCertificate(_ context.Context, g *gameServer, _ *nothing, _ request) (any, error) {
-	return computeCertificateOutput{g.process.CertificatePath(), g.process.ID.ComputeName}, nil
+func getComputeCertificate(ctx context.Context, g *gameServer, _ *nothing, _ request) (any, error) {
+	path, err := g.process.CertificatePath(ctx)
+	return computeCertificateOutput{path, g.process.ID.ComputeName}, err
 }
 
 // fleetRoleCredentialsOutput is, when empty, how the Server SDK learns that the fleet has no role.

@@ -1,4 +1,4 @@
--- heartbeat_server_process.lua: a server process reports its health. With the first healthy report it becomes ready.
+-- heartbeat_server_process.lua: a server process reports its health. With its first report it becomes ready to be told things.
 --
 -- The connection over which it does so is its newest, unless a newer one is noted.
 --
@@ -10,6 +10,7 @@
 -- ARGV[4] connection
 -- ARGV[5] since when, in ms
 -- ARGV[6] instance that has the connection
+-- ARGV[7] digest of the credential
 --
 -- RETURNS OK
 -- RETURNS NOT_FOUND
@@ -23,10 +24,11 @@ end
 local healthy = ARGV[3] == '1'
 
 if not known[5] or tonumber(known[6]) < tonumber(ARGV[5]) then
-  redis.call('HSET', KEYS[1], 'connection', ARGV[4], 'connected_at', ARGV[5], 'instance', ARGV[6])
+  redis.call('HSET', KEYS[1], 'connection', ARGV[4], 'connected_at', ARGV[5], 'instance', ARGV[6], 'credential', ARGV[7])
 end
+redis.call('HSET', KEYS[1], 'ready', '1')
 if healthy then
-  redis.call('HSET', KEYS[1], 'healthy_at', now, 'ready', '1')
+  redis.call('HSET', KEYS[1], 'healthy_at', now)
   redis.call('HDEL', KEYS[1], 'unhealthy')
 else
   redis.call('HSET', KEYS[1], 'unhealthy', '1')

@@ -11,12 +11,14 @@
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 
-local known = redis.call('HMGET', KEYS[1], 'life', 'game')
+local known = redis.call('HMGET', KEYS[1], 'life', 'game', 'start_on')
 if known[1] ~= ARGV[1] or ARGV[3] == 'start' and known[2] ~= ARGV[4] then
   return {'NOT_FOUND'}
 end
 
-if ARGV[3] == 'start' then
+if ARGV[3] == 'start' and known[3] == ARGV[2] then
+  redis.call('HDEL', KEYS[1], 'start_at') -- twice is enough over one connection
+elseif ARGV[3] == 'start' then
   redis.call('HSET', KEYS[1], 'start_on', ARGV[2], 'start_at', now)
 elseif ARGV[3] == 'update' then
   redis.call('HSET', KEYS[1], 'updated', ARGV[4])
