@@ -31,6 +31,8 @@ const (
 	writeTimeout = 10 * time.Second
 	// pingsEvery is after how many times as long as the answer to it may take the next ping is sent.
 	pingsEvery = 2
+	// lastRequests is how long what a game server has asked for may take when its connection has ended.
+	lastRequests = 10 * time.Second
 )
 
 // gameServer is a connection of a game server. Requests are answered one after the other, in the order in which they came. An idle one has
@@ -48,6 +50,7 @@ type gameServer struct {
 	turnedAway  int // since one was served
 	leaving     bool
 	dropped     error // why, if the service has
+	pings       *time.Timer
 	answering   sync.WaitGroup
 }
 
@@ -114,11 +117,15 @@ func (g *gameServer) serve() {
 	if err == nil {
 		log.DebugContext(ctx, "a game server has connected")
 		g.tryLater(ctx)
-		err = g.read(ctx)
+		err = guarded(func() error { return g.read(ctx) })
 	}
-	g.end() // what waits is not answered any more, for nobody would hear it
 	_ = g.socket.CloseNow()
+	// What it has asked for is done, though nobody hears the answers: perhaps its last word was that it ends.
+	enough := time.AfterFunc(lastRequests, g.end)
 	g.answering.Wait()
+	enough.Stop()
+	g.end()
+	g.stopPings()
 	if err := g.process.Close(ctx); err != nil {
 		log.WarnContext(ctx, "a game server has disconnected, and the store could not be told", "error", err)
 	}
@@ -127,6 +134,16 @@ func (g *gameServer) serve() {
 		level = slog.LevelDebug
 	}
 	log.Log(ctx, level, "the connection of a game server has ended", "reason", err)
+}
+
+// guarded makes an error of a panic, so that it ends one connection alone.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err = fmt.Errorf("panic: %v\n%s", panicked, debug.Stack())
+		}
+	}()
+	return do()
 }
 
 func (g *gameServer) withinTimeout(ctx context.Context, do func(context.Context) error) error {
@@ -143,13 +160,27 @@ func isEnd(err error) bool {
 
 // tryLater pings the game server after a while, again and again until the connection ends, which it does when its other side is gone.
 func (g *gameServer) tryLater(ctx context.Context) {
-	time.AfterFunc(pingsEvery*g.pingTimeout, func() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	g.pings = time.AfterFunc(pingsEvery*g.pingTimeout, func() {
 		if err := g.ping(ctx); err != nil {
 			g.drop(err)
 			return
 		}
 		g.tryLater(ctx)
 	})
+}
+
+// stopPings follows the end of the context: no ping is to come then.
+func (g *gameServer) stopPings() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pings != nil {
+		g.pings.Stop()
+	}
 }
 
 func (g *gameServer) ping(ctx context.Context) error {
@@ -236,7 +267,7 @@ func (g *gameServer) answerAll(ctx context.Context) {
 		g.mu.Unlock()
 		output, err := g.answer(ctx, r)
 		if err != nil {
-			g.report(ctx, quoted(r.Action), quoted(r.RequestID), err)
+			g.report(ctx, shortened(r.Action, 100), shortened(r.RequestID, 100), err)
 			err = g.respond(ctx, r, nil, exceptionOf(err))
 		} else {
 			err = g.respond(ctx, r, output, exception{code: http.StatusOK})
@@ -260,13 +291,19 @@ func (g *gameServer) answerAll(ctx context.Context) {
 	}
 }
 
-// answer does what a request asks for.
+// answer does what a request asks for. It does not count among the calls that may wait for the store: a connection has one at a time, and
+// whose reports are turned away is given up.
 func (g *gameServer) answer(ctx context.Context, r request) (output any, err error) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			output, err = nil, fmt.Errorf("panic: %v\n%s", panicked, debug.Stack())
-		}
-	}()
+	err = guarded(func() error {
+		return g.withinTimeout(ctx, func(ctx context.Context) error {
+			output, err = g.obey(ctx, r)
+			return err
+		})
+	})
+	return output, err
+}
+
+func (g *gameServer) obey(ctx context.Context, r request) (output any, err error) {
 	do, known := actions[r.Action]
 	if !known {
 		return nil, invalid("there is no action %s", quoted(r.Action))
@@ -278,16 +315,14 @@ func (g *gameServer) answer(ctx context.Context, r request) (output any, err err
 	if err := validate(input); err != nil {
 		return nil, err
 	}
-	return g.run(ctx, func(ctx context.Context) (output any, err error) {
-		if do.once == never {
-			return do.run(ctx, g, input, r)
-		}
-		err = g.process.Once(ctx, r.name(), do.once == answered, func(ctx context.Context) error {
-			output, err = do.run(ctx, g, input, r)
-			return err
-		})
-		return output, err
+	if do.once == never {
+		return do.run(ctx, g, input, r)
+	}
+	err = g.process.Once(ctx, r.name(), do.once == answered, func(ctx context.Context) error {
+		output, err = do.run(ctx, g, input, r)
+		return err
 	})
+	return output, err
 }
 
 // respond writes the response to a request. Output may be nil, or a struct of further members.
@@ -315,7 +350,7 @@ func (g *gameServer) write(ctx context.Context, frame any) error {
 
 // push tells the game server something. It has surely received that once it answers a ping that follows.
 func (g *gameServer) push(ctx context.Context, p allocator.Push) error {
-	err := g.write(ctx, pushFrame(p))
+	err := guarded(func() error { return g.write(ctx, pushFrame(p)) })
 	if err == nil {
 		err = g.ping(ctx)
 	}

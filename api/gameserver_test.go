@@ -395,6 +395,89 @@ func (r *rawPeer) dropped() websocket.StatusCode {
 	}
 }
 
+func TestLastWordOfAGameServerIsHeard(t *testing.T) {
+	for name, leave := range map[string]func(*websocket.Conn){
+		"TCP is gone":   func(c *websocket.Conn) { _ = c.CloseNow() },
+		"a close frame": func(c *websocket.Conn) { _ = c.Close(websocket.StatusGoingAway, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t)
+			i := s.newInstance()
+			const processes = 10
+			for n := range processes {
+				p := i.connectRaw(t, fmt.Sprint("process-", n))
+				p.ask(`{"Action":"ActivateServerProcess","RequestId":"1","Port":7777}`)
+				p.send(websocket.MessageText, `{"Action":"HeartbeatServerProcess","RequestId":"2","HealthStatus":true}`)
+				p.send(websocket.MessageText, `{"Action":"TerminateServerProcess","RequestId":"3"}`)
+				leave(p.socket) // as when a process ends
+			}
+			allocatortest.Eventually(t, patience, func() bool { return len(s.log.linesWith("has ended", "reason")) == processes }, "the connections end")
+			utilization := s.mustCall("DescribeFleetUtilization", members{"FleetIds": []any{s.fleet}})
+			if left := utilization.number("FleetUtilization", 0, "ActiveServerProcessCount"); left != 0 {
+				t.Errorf("%d of %d server processes are there that have said that they end", left, processes)
+			}
+		})
+	}
+}
+
+func TestGameServersAreHeardWhenTheServiceIsBusy(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance(func(c *api.Config) { c.MaxWaiting, c.Timeout = 1, time.Hour })
+	p := i.connectRaw(t, "one")
+	p.ask(`{"Action":"ActivateServerProcess","RequestId":"1","Port":7777}`)
+	release := i.gate.hold()
+	var stranger sync.WaitGroup
+	stranger.Go(func() { // as many as may wait for the store
+		r := httptest.NewRequest("POST", "/", strings.NewReader(`{}`))
+		r.Header.Set("X-Amz-Target", "GameLift.ListFleets")
+		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		i.Service.ServeHTTP(httptest.NewRecorder(), r)
+	})
+	allocatortest.Eventually(t, patience, i.gate.waits, "a call reaches the store")
+	p.send(websocket.MessageText, `{"Action":"HeartbeatServerProcess","RequestId":"2","HealthStatus":true}`)
+	release()
+	answer, err := p.read()
+	if err != nil || !strings.Contains(answer, `"StatusCode":200`) {
+		t.Errorf("the report is answered with %s, %v", answer, err)
+	}
+	stranger.Wait()
+}
+
+func TestEmptyMembersAreNotSet(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance()
+	game := i.host(i.start("one"))
+	s.reserve(game)
+	p := i.connectRaw(t, "one")
+	for _, rest := range []string{
+		`"GameSessionId":"` + game + `","PlayerId":"","PlayerSessionId":"","PlayerSessionStatusFilter":"","NextToken":"","Limit":10`,
+		`"GameSessionId":"` + game + `","PlayerId":null,"PlayerSessionId":null,"PlayerSessionStatusFilter":null,"NextToken":null,"Limit":null`,
+		`"GameSessionId":"` + game + `","Limit":0`,
+	} {
+		answer := p.ask(`{"Action":"DescribePlayerSessions","RequestId":"1",` + rest + `}`)
+		if found, _ := answer["PlayerSessions"].([]any); answer["StatusCode"] != 200.0 || len(found) != 1 {
+			t.Errorf("%s: %v", rest, answer)
+		}
+	}
+}
+
+func TestOwnPlayerIsFoundAmongThoseOfOthers(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance()
+	const pages = 3
+	elsewhere := s.newGameSession(pages * 10) // before there are server processes
+	for range pages * 10 {
+		s.reserve(elsewhere) // for one player, always
+	}
+	p := i.start("one")
+	game := i.host(p)
+	want := s.reserve(game)
+	page, err := p.DescribePlayerSessions(t.Context(), gameserver.PlayerSessionQuery{PlayerID: "anyone", Limit: 10})
+	if err != nil || len(page.PlayerSessions) != 1 || page.PlayerSessions[0].PlayerSessionID != want {
+		t.Errorf("the player of this game session is not on the first page: %+v, %v", page, err)
+	}
+}
+
 func TestOnlyThoseWithACredentialConnect(t *testing.T) {
 	s := newService(t)
 	i := s.newInstance(func(c *api.Config) { c.AccessKeys = map[string]string{"AKIDEXAMPLE": "secret"} })
@@ -425,10 +508,10 @@ func TestOnlyThoseWithACredentialConnect(t *testing.T) {
 		says   string
 	}{
 		"a wrong token":        {url.Values{"Authorization": {"no-token"}}, http.StatusForbidden, "GetComputeAuthToken"},
-		"no token":             {url.Values{"Authorization": {}}, http.StatusForbidden, "GetComputeAuthToken"},
+		"no token":             {url.Values{"Authorization": {}}, http.StatusForbidden, "Authorization is missing"},
 		"another compute":      {url.Values{"ComputeId": {"other-box"}}, http.StatusForbidden, "RegisterCompute"},
 		"another fleet":        {url.Values{"FleetId": {"fleet-1"}}, http.StatusForbidden, "RegisterCompute"},
-		"no process":           {url.Values{"pID": {}}, http.StatusBadRequest, "PID"},
+		"no process":           {url.Values{"pID": {}}, http.StatusBadRequest, "pID is missing"},
 		"no text":              {url.Values{"pID": {"\xff"}}, http.StatusBadRequest, "UTF-8"},
 		"a key for a fleet":    {url.Values{"FleetId": {s.fleet + ":compute:box"}}, http.StatusBadRequest, "FleetId"},
 		"an unsigned request":  {url.Values{"Authorization": {"SigV4"}}, http.StatusForbidden, "X-Amz-Algorithm"},
@@ -441,7 +524,7 @@ func TestOnlyThoseWithACredentialConnect(t *testing.T) {
 	if len(s.log.linesWith("level=WARN", "not let in", "no-token")) > 0 {
 		t.Error("the log has the token")
 	}
-	if len(s.log.linesWith("level=WARN", "not let in", "process=\"\\\"one")) == 0 {
+	if len(s.log.linesWith("level=WARN", "not let in", "process.id=one")) == 0 {
 		t.Error("the log does not say who was not let in")
 	}
 

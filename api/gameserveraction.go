@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -79,7 +80,8 @@ func operationRow[In any](name string, gameSession func(*In) *string) action {
 
 // retryToken names a request among all of all processes.
 func (g *gameServer) retryToken(r request) string {
-	return "server process " + string(g.process.ID.FleetID) + " " + g.process.ID.ComputeName + " " + g.process.ID.ProcessID + " " + r.RequestID
+	id := g.process.ID
+	return fmt.Sprintf("server process %s %s %q %s", id.FleetID, id.ComputeName, id.ProcessID, r.RequestID)
 }
 
 var actions = func() map[string]action {
@@ -178,41 +180,71 @@ func hostedPlayerSessionShape(s playerSession) hostedPlayerSession {
 	return shape
 }
 
+// ownPlayerSessionsInput is what a game server asks for player sessions with. A member that is empty or 0 is one that is not set.
+type ownPlayerSessionsInput struct {
+	GameSessionId             *string
+	PlayerId                  *string
+	PlayerSessionId           *string
+	PlayerSessionStatusFilter *string
+	Limit                     *int
+	NextToken                 *string
+}
+
+func (in *ownPlayerSessionsInput) ofControlPlane() *describePlayerSessionsInput {
+	of := &describePlayerSessionsInput{
+		GameSessionId: given(value(in.GameSessionId)), PlayerId: given(value(in.PlayerId)), PlayerSessionId: given(value(in.PlayerSessionId)),
+		PlayerSessionStatusFilter: given(value(in.PlayerSessionStatusFilter)), NextToken: given(value(in.NextToken)),
+	}
+	if value(in.Limit) != 0 {
+		of.Limit = in.Limit
+	}
+	return of
+}
+
 type hostedPlayerSessionsOutput struct {
 	NextToken      *string
 	PlayerSessions []hostedPlayerSession
 }
 
-// describeOwnPlayerSessions shows a process the player sessions of the game sessions that run on it, and no others.
-func describeOwnPlayerSessions(ctx context.Context, g *gameServer, in *describePlayerSessionsInput, _ request) (any, error) {
-	for _, empty := range []**string{&in.GameSessionId, &in.PlayerId, &in.PlayerSessionId, &in.PlayerSessionStatusFilter, &in.NextToken} {
-		if value(*empty) == "" {
-			*empty = nil
-		}
+// describeOwnPlayerSessions shows a process the player sessions of the game session that runs on it, and no others. Of a player it goes on
+// until it has found one there.
+func describeOwnPlayerSessions(ctx context.Context, g *gameServer, own *ownPlayerSessionsInput, _ request) (any, error) {
+	in := own.ofControlPlane()
+	if err := validate(in); err != nil {
+		return nil, err
 	}
 	if in.GameSessionId != nil {
 		if err := g.process.Hosts(ctx, allocator.GameSessionID(*in.GameSessionId)); err != nil {
 			return nil, err
 		}
 	}
-	found, err := operations["DescribePlayerSessions"].run(ctx, g.allocator, in, caller{})
+	hosted, err := g.process.HostedGameSession(ctx)
 	if err != nil {
 		return nil, err
 	}
-	page := found.(*playerSessionsOutput)
-	output := hostedPlayerSessionsOutput{NextToken: given(page.NextToken), PlayerSessions: []hostedPlayerSession{}}
-	for _, s := range page.PlayerSessions {
-		err := g.process.Hosts(ctx, allocator.GameSessionID(s.GameSessionId))
-		switch {
-		case err == nil:
-			output.PlayerSessions = append(output.PlayerSessions, hostedPlayerSessionShape(s))
-		case !errors.Is(err, allocator.ErrNotFound):
-			return nil, err
-		case in.PlayerSessionId != nil:
-			return nil, &allocator.Error{Kind: allocator.ErrNotFound, Message: "there is no player session " + quoted(*in.PlayerSessionId) + " in a game session of this process"}
-		}
+	output := hostedPlayerSessionsOutput{PlayerSessions: []hostedPlayerSession{}}
+	if hosted == "" && in.PlayerSessionId == nil {
+		return output, nil
 	}
-	return output, nil
+	for {
+		found, err := operations["DescribePlayerSessions"].run(ctx, g.allocator, in, caller{})
+		if err != nil {
+			return nil, err
+		}
+		page := found.(*playerSessionsOutput)
+		for _, s := range page.PlayerSessions {
+			if s.GameSessionId == string(hosted) {
+				output.PlayerSessions = append(output.PlayerSessions, hostedPlayerSessionShape(s))
+			} else if in.PlayerSessionId != nil {
+				return nil, &allocator.Error{Kind: allocator.ErrNotFound, Message: "there is no player session " + quoted(*in.PlayerSessionId) + " in a game session of this process"}
+			}
+		}
+		output.NextToken = given(page.NextToken)
+		if len(output.PlayerSessions) > 0 || output.NextToken == nil {
+			return output, nil
+		}
+		in.NextToken = output.NextToken
+	}
 }
 
 func noMatchmaker(context.Context, *gameServer, *nothing, request) (any, error) {

@@ -21,7 +21,7 @@ const signed = "SigV4"
 type connectQuery struct {
 	FleetId   string `validate:"required,min=1,max=512,pattern=fleetName"`
 	ComputeId string `validate:"required,min=1,max=128,pattern=computeName"`
-	PID       string `validate:"required,min=1,max=1024"` // pID on the wire
+	PID       string `wire:"pID" validate:"required,min=1,max=1024"`
 }
 
 // serverSDK serves GET /server-sdk: the WebSocket of a game server that was built with the GameLift Server SDK. Who lacks a valid token or
@@ -68,7 +68,11 @@ func (h handler) credentialOf(query url.Values) (allocator.ServerProcessID, allo
 	if !utf8.ValidString(who.PID) {
 		return id, allocator.Credential{}, invalid("pID is no UTF-8 text")
 	}
-	if token := query.Get("Authorization"); token != signed {
+	switch token := query.Get("Authorization"); token {
+	case signed:
+	case "":
+		return id, allocator.Credential{}, &allocator.Error{Kind: allocator.ErrUnauthorized, Message: "Authorization is missing or empty; it must be a token of GetComputeAuthToken, or " + signed}
+	default:
 		return id, allocator.Credential{Token: token}, nil
 	}
 	signedAt, err := verifySignature(query, h.allocator.Region(), h.accessKeys)
@@ -97,7 +101,8 @@ func (h handler) turnAway(r *http.Request, query url.Values, err error) *excepti
 		level = slog.LevelDebug
 	}
 	h.log.Log(r.Context(), level, "a game server was not let in",
-		"fleet", quoted(query.Get("FleetId")), "compute", quoted(query.Get("ComputeId")), "process", quoted(query.Get("pID")), "remote", r.RemoteAddr, "error", err)
+		slog.Group("process", "fleet", shortened(query.Get("FleetId"), 100), "compute", shortened(query.Get("ComputeId"), 100), "id", shortened(query.Get("pID"), 100)),
+		"remote", r.RemoteAddr, "error", err)
 	return &told
 }
 

@@ -72,6 +72,7 @@ func ofClass(class func(rune) bool) func(string) bool {
 // constraints checks the validate tags of input shapes. String lengths count characters.
 var constraints = func() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
+	v.RegisterTagNameFunc(func(field reflect.StructField) string { return field.Tag.Get("wire") }) // where it is not the name of the field
 	err := v.RegisterValidation("pattern", func(field validator.FieldLevel) bool {
 		return matchers[field.Param()](field.Field().String())
 	})
