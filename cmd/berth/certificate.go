@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -58,6 +59,7 @@ type certificateFiles struct {
 
 	mu      sync.Mutex
 	seen    [2]os.FileInfo // when they were read last
+	failed  error          // why that was no certificate, if it was not
 	current *tls.Certificate
 }
 
@@ -65,9 +67,12 @@ type certificateFiles struct {
 func (f *certificateFiles) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now := f.state(); !sameFile(now[0], f.seen[0]) || !sameFile(now[1], f.seen[1]) {
-		if err := f.read(); err != nil {
-			f.log.Warn("the new certificate cannot be used; the last one stays in use", "error", err, "expires", f.current.Leaf.NotAfter)
+	// What could not be read is tried again even if it seems to be the same: perhaps it may be read now.
+	if now := f.state(); f.failed != nil || !sameFile(now[0], f.seen[0]) || !sameFile(now[1], f.seen[1]) {
+		before := f.failed
+		f.failed = f.read()
+		if f.failed != nil && (before == nil || before.Error() != f.failed.Error()) {
+			f.log.Warn("the new certificate cannot be used; the last one stays in use", "error", f.failed, "expires", f.current.Leaf.NotAfter)
 		}
 	}
 	return f.current, nil
@@ -139,7 +144,17 @@ func selfSigned(hosts ...string) (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
+// soon is how long before it expires a certificate should have been renewed.
+const soon = 7 * 24 * time.Hour
+
 func logCertificate(log *slog.Logger, certificate *tls.Certificate) {
 	fingerprint := sha256.Sum256(certificate.Leaf.Raw)
-	log.Info("certificate", "sha256", hex.EncodeToString(fingerprint[:]), "expires", certificate.Leaf.NotAfter)
+	level, what := slog.LevelInfo, "certificate"
+	switch left := time.Until(certificate.Leaf.NotAfter); {
+	case left <= 0:
+		level, what = slog.LevelWarn, "the certificate has expired; renew it"
+	case left < soon:
+		level, what = slog.LevelWarn, "the certificate expires soon; renew it"
+	}
+	log.Log(context.Background(), level, what, "sha256", hex.EncodeToString(fingerprint[:]), "expires", certificate.Leaf.NotAfter)
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -204,6 +205,26 @@ func TestReplacedCertificateIsServedWithoutARestart(t *testing.T) {
 		t.Errorf("a missing file makes %d warnings:\n%s", warnings(p)-1, &p.stderr)
 	}
 
+	// What could not be read, and then can, is used, though the files look as before.
+	late := writeCertificate(t, certFile, filepath.Join(dir, "late.key"))
+	key, err := os.ReadFile(filepath.Join(dir, "late.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamp := time.Now()
+	for _, c := range []struct {
+		key  string
+		want *x509.Certificate
+	}{{strings.Repeat("?", len(key)), second}, {string(key), late}} {
+		if err := os.WriteFile(keyFile, []byte(c.key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(keyFile, stamp, stamp); err != nil {
+			t.Fatal(err)
+		}
+		shows(p, c.want)
+	}
+
 	// As certbot and cert-manager do: a link that leads elsewhere.
 	third := writeCertificate(t, filepath.Join(dir, "new.crt"), filepath.Join(dir, "new.key"))
 	for file, target := range map[string]string{certFile: "new.crt", keyFile: "new.key"} {
@@ -215,6 +236,21 @@ func TestReplacedCertificateIsServedWithoutARestart(t *testing.T) {
 		}
 	}
 	shows(p, third)
+}
+
+func TestExpiryOfACertificateIsWarnedOf(t *testing.T) {
+	for left, warns := range map[time.Duration]string{-time.Hour: "has expired", 24 * time.Hour: "expires soon", 60 * 24 * time.Hour: ""} {
+		made, err := selfSigned("localhost")
+		if err != nil {
+			t.Fatal(err)
+		}
+		made.Leaf.NotAfter = time.Now().Add(left)
+		var log strings.Builder
+		logCertificate(slog.New(slog.NewTextHandler(&log, nil)), made)
+		if warned := strings.Contains(log.String(), "level=WARN"); warned != (warns != "") || !strings.Contains(log.String(), warns) {
+			t.Errorf("%v before its expiry it logs %s", left, &log)
+		}
+	}
 }
 
 func TestGoSDKIsToldOverTLSWhereGameServersConnect(t *testing.T) {

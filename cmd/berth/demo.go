@@ -168,21 +168,30 @@ func (d *demo) until(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// end ends the sample game server and its game session, if there are, and deletes its fleet. The game session stays readable.
+// end ends the game session, on the sample game server if there is one, and deletes its fleet. The game session stays readable.
 func (d *demo) end() {
-	if d.stop == nil {
-		return
+	if d.stop != nil {
+		d.stop()
+		d.running.Wait()
 	}
-	d.stop()
-	d.running.Wait()
 	if d.fleet == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), demoTimeout)
 	defer cancel()
-	if err := d.slots.DeleteFleet(ctx, d.fleet); err != nil {
-		d.log.Warn("the fleet of the sample game server stays", "fleet", d.fleet, "error", err)
+	if err := d.deleteFleet(ctx); err != nil {
+		d.log.Warn("the fleet of the demo stays", "fleet", d.fleet, "error", err)
 	}
+}
+
+func (d *demo) deleteFleet(ctx context.Context) error {
+	if d.stop == nil && d.game != nil {
+		_, err := d.slots.TerminateGameSession(ctx, allocator.TerminateGameSessionInput{GameSessionID: d.game.ID, Mode: allocator.ForceTerminate})
+		if err != nil && !errors.Is(err, allocator.ErrInvalidGameSessionStatus) { // somebody may have done so
+			return err
+		}
+	}
+	return d.slots.DeleteFleet(ctx, d.fleet)
 }
 
 // print prints commands to try the game session with. Over TLS they do not verify the certificate, which need not be of the address.

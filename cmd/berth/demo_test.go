@@ -256,15 +256,21 @@ func TestDemoServerPrintsAWSCommandsThatWorkAsPasted(t *testing.T) {
 	}
 }
 
-// A demo with a game server leaves no fleet, so that there can be any number of them.
-func TestDemoServerLeavesNothingToRun(t *testing.T) {
+// A demo leaves no fleet, so that there can be any number of them.
+func TestDemoLeavesNothingToRun(t *testing.T) {
+	for _, demo := range []string{"--demo", "--demo-server"} {
+		t.Run(demo, func(t *testing.T) { leavesNothingToRun(t, demo) })
+	}
+}
+
+func leavesNothingToRun(t *testing.T, demo string) {
 	url := allocatortest.RedisRealTime(t).URL()
-	first := serve(t, "--demo-server", "--redis", url, "--max-fleets=1")
+	first := serve(t, demo, "--redis", url, "--max-fleets=1")
 	game := firstMatch(t, `export GAME=(\S+)`, first.stdout.String())
 	if err := first.stop(); err != nil {
 		t.Errorf("the service ended with %v", err)
 	}
-	second := serve(t, "--demo-server", "--redis", url, "--max-fleets=1")
+	second := serve(t, demo, "--redis", url, "--max-fleets=1")
 	read := second.mustCall(t, "DescribeGameSessions", fmt.Sprintf(`{"GameSessionId": %q}`, game))
 	if !strings.Contains(read, `"Status":"TERMINATED"`) {
 		t.Errorf("the game session of the first demo is %s, want it TERMINATED", read)

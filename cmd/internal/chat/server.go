@@ -61,7 +61,7 @@ var (
 	errStopped = errors.New("stopped")
 )
 
-// Listen listens for players at an address. When its port is 0 a free one is chosen that the service takes, which is up to 60000.
+// Listen listens for players at an address. When its port is 0 a free one is chosen up to 60000, which are those that Amazon GameLift knows.
 func Listen(address string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
