@@ -23,6 +23,7 @@
 //
 // # Pushes
 //
-// The service pushes at least once. A game session is handed to OnStartGameSession once per process; the other handlers may be told the
-// same thing again.
+// The service pushes at least once. Each game session is handed to OnStartGameSession once; the other handlers may be told the same thing
+// again. A process that the service has given up, such as one that could not reach it for minutes or whose id another process has
+// taken over, is told by OnProcessTerminate once it is heard again.
 package gameserver

@@ -9,7 +9,7 @@ import (
 	"github.com/berthgg/berth/api/gameserver"
 )
 
-// A game server that hosts one game session after the other until it is told to end.
+// A game server that hosts a game session until it is told to end.
 func Example() {
 	serve := func(ctx context.Context) error {
 		ending := make(chan struct{}, 1)

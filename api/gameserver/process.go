@@ -215,10 +215,12 @@ func (p *Process) stayConnected(e endpoint, c *connection) {
 		if c.heard {
 			failures = 0
 		}
+		lost := time.Now()
 		next, err := p.connect(p.ctx, e, failures, 0)
 		if err != nil { // the process ended
 			return
 		}
+		p.config.Logger.Info("connected to the service again", "after", time.Since(lost).Round(time.Millisecond))
 		c = next
 	}
 }

@@ -1,11 +1,13 @@
 package gameserver_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -95,7 +97,10 @@ func TestUnansweredHeartbeatsDoNotEndHeartbeats(t *testing.T) {
 func TestDroppedConnectionIsOpenedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t)
-		p, peer := s.connectDefault()
+		var log bytes.Buffer
+		config := s.config()
+		config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		p, peer := s.connect(config)
 		peer.grants("ActivateServerProcess", func() error { return p.ProcessReady(t.Context(), 7777, nil) })
 		peer.answer(peer.request("HeartbeatServerProcess"), nil)
 
@@ -123,6 +128,10 @@ func TestDroppedConnectionIsOpenedAgain(t *testing.T) {
 		}
 		if got := again.request("HeartbeatServerProcess"); got["HealthStatus"] != true {
 			t.Errorf("sent %v", got)
+		}
+		p.Close()
+		if said := log.String(); !strings.Contains(said, "was lost") || !strings.Contains(said, "connected to the service again") {
+			t.Errorf("the log says only %s", said)
 		}
 	})
 }

@@ -29,7 +29,8 @@ func (p *Process) ProcessReady(ctx context.Context, port int, logPaths []string)
 	return nil
 }
 
-// ProcessEnding says that the process ends; its game session ends with it. Heartbeats stop at once, whatever the service says.
+// ProcessEnding says that the process ends; its game session ends with it. Heartbeats stop at once, whatever the service says. A process
+// hosts one game session; one that calls ProcessReady afterwards is offered anew, for another.
 func (p *Process) ProcessEnding(ctx context.Context) error {
 	p.mu.Lock()
 	if p.beating != nil {
