@@ -197,6 +197,8 @@ func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in 
 		case "OK", "KNOWN":
 			if reply.text(0) == "KNOWN" {
 				p.life = reply.text(1)
+			} else {
+				c.a.log.InfoContext(ctx, "a server process has registered", "process", c.ID)
 			}
 			c.mu.Lock()
 			c.life, c.hosted = p, ""
@@ -207,6 +209,7 @@ func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in 
 			if p.life == "" {
 				return failure(ErrInternal, "the record of server process %s is damaged; run berth check", c.ID.ProcessID)
 			}
+			c.a.log.WarnContext(ctx, "another server process registers under the id; the earlier one, and its game session, ends", "process", c.ID)
 			if _, err := c.a.endServerProcess(ctx, p, Interrupted, ""); err != nil {
 				return err
 			}
@@ -407,10 +410,14 @@ func (c *ServerProcessConnection) compute(ctx context.Context) (record, error) {
 // is kept. It fails with ErrNotFound when the process is not registered or has ended already.
 func (c *ServerProcessConnection) TerminateServerProcess(ctx context.Context, request string) error {
 	ended, err := c.onLife(ctx, func(p process) (bool, error) { return c.a.endServerProcess(ctx, p, "", request) })
-	if err == nil && !ended {
-		err = serverProcessNotFound(c.ID)
+	if err != nil {
+		return err
 	}
-	return err
+	if !ended {
+		return serverProcessNotFound(c.ID)
+	}
+	c.a.log.InfoContext(ctx, "a server process has ended", "process", c.ID)
+	return nil
 }
 
 // answerLife is how long the answer to a request is kept: longer than game servers repeat it.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,6 +85,15 @@ func (id ServerProcessID) ref() ref {
 	digest := sha256.Sum256(name)
 	digest[0] = byte(fleetPartition(id.FleetID))
 	return refOf([16]byte(digest[:16]))
+}
+
+func storedProcessID(stored record) ServerProcessID {
+	return ServerProcessID{FleetID(stored["fleet"]), stored["compute"], stored["id"]}
+}
+
+// LogValue names the process in the log.
+func (id ServerProcessID) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("fleet", string(id.FleetID)), slog.String("compute", id.ComputeName), slog.String("id", id.ProcessID))
 }
 
 // process is one life of a server process: from its registration to its end. Another one of the same id may be elsewhere.
@@ -405,10 +415,13 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 		return nil
 	case "LOST":
 		a.log.WarnContext(ctx, "a server process has not reported to be healthy for too long; its game session ends",
-			"fleet", p.fleet, "compute", stored["compute"], "process", stored["id"], "game_session", stored["game_name"])
+			"process", storedProcessID(stored), "game_session", stored["game_name"])
 		a.nudge(ctx, reply.text(1), r)
 		return a.endHosted(ctx, p, stored["game"], Interrupted)
 	case "ENDED":
+		if stored["status"] == "ACTIVE" {
+			a.log.WarnContext(ctx, "a server process was told to end, and has not said that it does; it counts as ended", "process", storedProcessID(stored))
+		}
 		return a.finishServerProcess(ctx, p, stored["game"], GameSessionStatusReason(reply.text(1)))
 	}
 	return reviewServerProcessScript.unexpected(reply)

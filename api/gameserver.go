@@ -56,7 +56,7 @@ type gameServer struct {
 
 func newGameServer(h handler, socket *websocket.Conn, process *allocator.ServerProcessConnection) *gameServer {
 	socket.SetReadLimit(maxFrame)
-	h.log = h.log.With(whose(process.ID))
+	h.log = h.log.With("process", process.ID)
 	g := &gameServer{handler: h, socket: socket, process: process}
 	g.ctx, g.end = context.WithCancel(context.Background())
 	return g

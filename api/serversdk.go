@@ -101,12 +101,10 @@ func (h handler) turnAway(r *http.Request, query url.Values, err error) *excepti
 		level = slog.LevelDebug
 	}
 	h.log.Log(r.Context(), level, "a game server was not let in",
-		slog.Group("process", "fleet", shortened(query.Get("FleetId"), 100), "compute", shortened(query.Get("ComputeId"), 100), "id", shortened(query.Get("pID"), 100)),
-		"remote", r.RemoteAddr, "error", err)
+		"process", allocator.ServerProcessID{
+			FleetID:     allocator.FleetID(shortened(query.Get("FleetId"), 100)),
+			ComputeName: shortened(query.Get("ComputeId"), 100),
+			ProcessID:   shortened(query.Get("pID"), 100),
+		}, "remote", r.RemoteAddr, "error", err)
 	return &told
-}
-
-// whose names a server process in the log.
-func whose(id allocator.ServerProcessID) slog.Attr {
-	return slog.Group("process", "fleet", id.FleetID, "compute", id.ComputeName, "id", id.ProcessID)
 }
