@@ -428,7 +428,7 @@ func TestGameServersAreHeardWhenTheServiceIsBusy(t *testing.T) {
 	release := i.gate.hold()
 	var stranger sync.WaitGroup
 	stranger.Go(func() { // as many as may wait for the store
-		r := httptest.NewRequest("POST", "/", strings.NewReader(`{}`))
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{}`))
 		r.Header.Set("X-Amz-Target", "GameLift.ListFleets")
 		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 		i.Service.ServeHTTP(httptest.NewRecorder(), r)
