@@ -114,7 +114,7 @@ func (c *ServerProcessConnection) learn(stored record) {
 }
 
 // Open makes the connection the newest of the process. From now on push tells the process things; it returns when the process surely
-// has received them, or fails. Call Close in the end, also when Open has failed.
+// has received them, or fails; then the connection should end. Call Close in the end, also when Open has failed.
 func (c *ServerProcessConnection) Open(ctx context.Context, push func(context.Context, Push) error) error {
 	c.push = push
 	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
@@ -141,11 +141,11 @@ func (c *ServerProcessConnection) connect(ctx context.Context) error {
 	return connectServerProcessScript.unexpected(reply)
 }
 
-// Close ends the connection, even when ctx is over. The process goes on, and may come back. It waits for what push is telling the process;
-// push must not call it.
-func (c *ServerProcessConnection) Close(ctx context.Context) error {
+// Mute ends what the process is told over the connection, which can still ask for something. It waits for what push is telling the
+// process; push must not call it.
+func (c *ServerProcessConnection) Mute() {
 	if c.end == nil { // it was never opened
-		return nil
+		return
 	}
 	c.mu.Lock()
 	c.end() // from here on nothing wakes it
@@ -155,7 +155,12 @@ func (c *ServerProcessConnection) Close(ctx context.Context) error {
 		<-left
 	}
 	c.a.connections.remove(c)
-	if c.process().life == "" {
+}
+
+// Close ends the connection, even when ctx is over. The process goes on, and may come back. It is muted first.
+func (c *ServerProcessConnection) Close(ctx context.Context) error {
+	c.Mute()
+	if c.end == nil || c.process().life == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -209,7 +214,7 @@ func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in 
 			if p.life == "" {
 				return failure(ErrInternal, "the record of server process %s is damaged; run berth check", c.ID.ProcessID)
 			}
-			c.a.log.WarnContext(ctx, "another server process registers under the id; the earlier one, and its game session, ends", "process", c.ID)
+			c.a.log.InfoContext(ctx, "a server process registers again under its id; the earlier one, and its game session, ends", "process", c.ID)
 			if _, err := c.a.endServerProcess(ctx, p, Interrupted, ""); err != nil {
 				return err
 			}
@@ -507,7 +512,9 @@ func (c *ServerProcessConnection) wake() {
 	c.left = make(chan struct{})
 	go func() {
 		for seen := 1; seen > 0; seen = c.seen(seen) {
-			c.a.logged(c.ctx, "telling a server process", c.deliver(c.ctx))
+			if err := c.deliver(c.ctx); !errors.Is(err, errNotTold) {
+				c.a.logged(c.ctx, "telling a server process", err)
+			}
 		}
 	}()
 }
@@ -536,7 +543,10 @@ func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 	c.stray = false
 	c.mu.Unlock()
 	if stray && (stored["status"] != "ACTIVE" || stored["life"] != p.life) { // without a life there is nobody else to tell it
-		return c.push(ctx, TerminateProcess{timeOf(now)})
+		if c.push(ctx, TerminateProcess{timeOf(now)}) != nil {
+			return errNotTold
+		}
+		return nil
 	}
 	if stored["life"] != p.life || stored["status"] != "ACTIVE" || stored["connection"] != c.name || stored["ready"] == "" {
 		return nil
@@ -574,9 +584,12 @@ func (a *Allocator) readHosted(ctx context.Context, game ref) (hosted *GameSessi
 	return hosted, on, err
 }
 
+// errNotTold says that the connection has failed, which is not for the Allocator to report.
+var errNotTold = errors.New("the connection has failed")
+
 func (c *ServerProcessConnection) tell(ctx context.Context, p Push, what, detail string) error {
-	if err := c.push(ctx, p); err != nil {
-		return err
+	if c.push(ctx, p) != nil {
+		return errNotTold
 	}
 	_, err := c.a.run(ctx, toldServerProcessScript, []string{serverProcessKey(c.ref)}, c.process().life, c.name, what, detail)
 	return err

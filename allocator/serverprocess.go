@@ -419,7 +419,7 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 		a.nudge(ctx, reply.text(1), r)
 		return a.endHosted(ctx, p, stored["game"], Interrupted)
 	case "ENDED":
-		if stored["status"] == "ACTIVE" {
+		if reply.int(2) == 1 {
 			a.log.WarnContext(ctx, "a server process was told to end, and has not said that it does; it counts as ended", "process", storedProcessID(stored))
 		}
 		return a.finishServerProcess(ctx, p, stored["game"], GameSessionStatusReason(reply.text(1)))

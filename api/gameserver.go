@@ -119,6 +119,7 @@ func (g *gameServer) serve() {
 		g.tryLater(ctx)
 		err = guarded(func() error { return g.read(ctx) })
 	}
+	g.process.Mute()
 	_ = g.socket.CloseNow()
 	// What it has asked for is done, though nobody hears the answers: perhaps its last word was that it ends.
 	enough := time.AfterFunc(lastRequests, g.end)
@@ -154,7 +155,7 @@ func (g *gameServer) withinTimeout(ctx context.Context, do func(context.Context)
 
 // isEnd tells whether a connection has ended as connections do, by the will of the game server or with its process.
 func isEnd(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || websocket.CloseStatus(err) == websocket.StatusNormalClosure ||
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || websocket.CloseStatus(err) == websocket.StatusNormalClosure ||
 		websocket.CloseStatus(err) == websocket.StatusGoingAway
 }
 

@@ -22,7 +22,7 @@
 --
 -- RETURNS OK instance
 -- RETURNS LOST instance
--- RETURNS ENDED reason
+-- RETURNS ENDED reason 1_if_by_this_review_otherwise_0
 -- RETURNS CHANGED
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -73,7 +73,7 @@ end
 local idle = release and p.status == 'ACTIVE' and p.ready and p.connection and not p.unhealthy and not terminate_at
 local reply = {'OK', untold and p.instance or ''}
 if ended then
-  reply = {'ENDED', p.reason or p.interrupted and 'INTERRUPTED' or ''}
+  reply = {'ENDED', p.reason or p.interrupted and 'INTERRUPTED' or '', p.status == 'ENDED' and 0 or 1}
 elseif interrupted then
   reply = {'LOST', p.instance or ''}
 end
