@@ -499,8 +499,8 @@ func TestServerProcessThatIsToEndIsGivenNoGameSession(t *testing.T) {
 		g := s.start("one")
 		s.pass(serverProcessLife)
 		g.heartbeat(true)
+		wantInvariants(t, store, s.Allocator) // before a claim strikes it off
 		wantKind(t, "creating", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
-		wantInvariants(t, store, s.Allocator)
 		g.terminates()
 	})
 }

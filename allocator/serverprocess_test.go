@@ -468,6 +468,7 @@ func TestTerminationDoesNotWaitForeverForTheServerProcess(t *testing.T) {
 			if status := s.describe(game).Status; status != allocator.GameSessionTerminating {
 				t.Errorf("after %v it is %s", waited, status)
 			}
+			s.terminateBy(game, allocator.TriggerOnProcessTerminate) // does not give it more time
 			store.Advance(time.Minute)
 			g.heartbeat(true)
 			s.sweep()
@@ -600,6 +601,7 @@ func TestServerProcessThatDoesNotActivateIsToldAgain(t *testing.T) {
 		game := s.create().ID
 		g.next()
 		store.Advance(startAgain - time.Second)
+		g.heartbeat(true)
 		s.sweep()
 		g.toldNothing("before a minute is over")
 		store.Advance(time.Second)

@@ -15,10 +15,9 @@
 -- ARGV[6] since when there has always been somebody to report to, in ms
 -- ARGV[7] how long a claim counts whose game session is not there, in ms
 -- ARGV[8] how long a server process may take to end, in ms
--- ARGV[9] after what time it is told again to start a game session, in ms
--- ARGV[10] when to review again what could not be told yet, in ms
--- ARGV[11] when to review again what the server process is to do, in ms
--- ARGV[12] until when what the caller knows counts, in ms
+-- ARGV[9] when to review again what could not be told yet, in ms
+-- ARGV[10] when to review again what the server process is to do, in ms
+-- ARGV[11] until when what the caller knows counts, in ms
 --
 -- RETURNS OK instance
 -- RETURNS LOST instance
@@ -28,14 +27,14 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local names = {
-  'life', 'status', 'game', 'healthy_at', 'claimed', 'started', 'connection', 'instance', 'terminate_at', 'terminate_on', 'start_on', 'start_at',
+  'life', 'status', 'game', 'healthy_at', 'claimed', 'started', 'connection', 'instance', 'terminate_at', 'terminate_on', 'start_on',
   'update', 'updated', 'interrupted', 'reason', 'ready', 'unhealthy',
 }
 local p = {}
 for i, text in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
   p[names[i]] = text
 end
-if p.life ~= ARGV[2] or (p.game or '') ~= ARGV[3] or now > tonumber(ARGV[12]) then
+if p.life ~= ARGV[2] or (p.game or '') ~= ARGV[3] or now > tonumber(ARGV[11]) then
   return {'CHANGED'}
 end
 
@@ -52,23 +51,23 @@ if must_end then
 end
 local interrupted = (p.interrupted or lost) and p.game and ARGV[4] ~= '' and not over
 local starting = p.game and not (p.started or started or release or over or terminate_at)
-local untold = starting and ARGV[4] == 'ACTIVATING' and (p.start_on ~= p.connection or p.start_at and p.start_at + ARGV[9] <= now)
+local untold = starting and ARGV[4] == 'ACTIVATING' and p.start_on ~= p.connection
   or terminate_at and p.terminate_on ~= p.connection
   or p.update ~= p.updated
 untold = untold and p.connection -- it is looked up anyway when it connects
 
 local next_review = silent_from + ARGV[5]
 if ended then
-  next_review = now + ARGV[10]
+  next_review = now + ARGV[9]
 elseif terminate_at and (lost or terminate_at < next_review) then
   next_review = terminate_at
 end
 if interrupted or untold then
-  next_review = math.min(next_review, now + ARGV[10])
+  next_review = math.min(next_review, now + ARGV[9])
 elseif starting and ARGV[4] == '' then
-  next_review = math.min(next_review, p.claimed + ARGV[7], now + ARGV[10])
+  next_review = math.min(next_review, p.claimed + ARGV[7], now + ARGV[9])
 elseif starting then
-  next_review = math.min(next_review, now + ARGV[11])
+  next_review = math.min(next_review, now + ARGV[10])
 end
 local idle = release and p.status == 'ACTIVE' and p.ready and p.connection and not p.unhealthy and not terminate_at
 local reply = {'OK', untold and p.instance or ''}
