@@ -68,7 +68,7 @@ func (a *Allocator) RegisterCompute(ctx context.Context, in RegisterComputeInput
 	case "LIMIT":
 		return nil, quotaReached(a.quotas.ComputesPerFleet, "computes in the fleet", "--max-computes-per-fleet")
 	case "EXISTS":
-		return nil, failure(ErrConflict, "fleet %s has a compute %s with another address, location or certificate; choose another name", fleet, in.Name)
+		return nil, failure(ErrConflict, "fleet %s has a compute %s with another address, location or certificate; choose another name, or deregister that one first with DeregisterCompute", fleet, in.Name)
 	}
 	return nil, registerComputeScript.unexpected(reply)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -24,6 +25,11 @@ func (p *PublicURL) UnmarshalText(text []byte) error {
 	if err != nil || read.Scheme != "http" && read.Scheme != "https" || read.Hostname() == "" {
 		return errors.New("it must be http:// or https:// and a host, such as https://games.example.com")
 	}
+	if port := read.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return errors.New("its port must be between 1 and 65535")
+		}
+	}
 	if read.User != nil || read.RawQuery != "" || read.ForceQuery || read.Fragment != "" {
 		return errors.New("it must have no user, query or fragment; only a scheme, a host, and perhaps a port and a path")
 	}
@@ -37,6 +43,9 @@ func (p *PublicURL) UnmarshalText(text []byte) error {
 	*p = public
 	return nil
 }
+
+// IsTLS tells whether it is https, by which game servers are told wss.
+func (p PublicURL) IsTLS() bool { return p.url.Scheme == "https" }
 
 // Hostname returns the host without its port, or nothing of the zero value.
 func (p PublicURL) Hostname() string { return p.url.Hostname() }

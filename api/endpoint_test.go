@@ -79,6 +79,8 @@ func TestPublicURLIsRefusedUnlessClientsCanReachIt(t *testing.T) {
 		"https://games.example.com:port":                       "must be http:// or https:// and a host",
 		"https://bücher.example":                               "must be ASCII",
 		"https://alice:hunter2@games.example.com":              "must have no user, query or fragment",
+		"https://games.example.com:99999":                      "between 1 and 65535",
+		"https://games.example.com:0":                          "between 1 and 65535",
 		"https://games.example.com?":                           "must have no user, query or fragment",
 		"https://games.example.com/?a=b":                       "must have no user, query or fragment",
 		"https://games.example.com/#a":                         "must have no user, query or fragment",

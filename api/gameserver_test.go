@@ -478,6 +478,19 @@ func TestOwnPlayerIsFoundAmongThoseOfOthers(t *testing.T) {
 	}
 }
 
+func TestGameServerAtTheWrongPathIsToldTheRightOne(t *testing.T) {
+	i := newService(t).newInstance()
+	for _, path := range []string{"/", "/nope"} {
+		_, response, err := websocket.Dial(t.Context(), strings.TrimSuffix(i.url, "/server-sdk")+path, nil)
+		if response == nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(response.Body); !strings.Contains(string(body), "game servers connect to /server-sdk") {
+			t.Errorf("%s: %d %s", path, response.StatusCode, body)
+		}
+	}
+}
+
 func TestOnlyThoseWithACredentialConnect(t *testing.T) {
 	s := newService(t)
 	i := s.newInstance(func(c *api.Config) { c.AccessKeys = map[string]string{"AKIDEXAMPLE": "secret"} })

@@ -85,12 +85,20 @@ func New(config Config) *Service {
 	engine.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "alive\n") })
 	engine.GET("/readyz", func(c *gin.Context) { readyz(c, config.Ready) })
 	engine.NoRoute(func(c *gin.Context) {
-		bindingOf(c).fail(c, refused(http.StatusNotFound, "there is nothing at "+quoted(c.Request.URL.Path)+"; call operations with POST /"))
+		bindingOf(c).fail(c, refused(http.StatusNotFound, "there is nothing at "+quoted(c.Request.URL.Path)+"; "+elsewhere(c, "call operations with POST /")))
 	})
 	engine.NoMethod(func(c *gin.Context) {
-		bindingOf(c).fail(c, refused(http.StatusMethodNotAllowed, "the method "+quoted(c.Request.Method)+" is not for "+quoted(c.Request.URL.Path)+"; use "+c.Writer.Header().Get("Allow")))
+		bindingOf(c).fail(c, refused(http.StatusMethodNotAllowed, "the method "+quoted(c.Request.Method)+" is not for "+quoted(c.Request.URL.Path)+"; "+elsewhere(c, "use "+c.Writer.Header().Get("Allow"))))
 	})
 	return &Service{engine, h.gameServers}
+}
+
+// elsewhere says what to do instead of what was asked for.
+func elsewhere(c *gin.Context, callers string) string {
+	if c.IsWebsocket() {
+		return "game servers connect to /server-sdk"
+	}
+	return callers
 }
 
 func readyz(c *gin.Context, ready func(context.Context) error) {

@@ -78,6 +78,8 @@ func (s *serveCommand) Validate() error {
 		return errors.New("--tls-cert and --tls-key need each other; set both or neither")
 	case s.TLSSelfSigned && s.TLSCert != "":
 		return errors.New("--tls-self-signed and --tls-cert are both given; there can be one certificate")
+	case (s.TLSSelfSigned || s.TLSCert != "") && s.PublicURL.Hostname() != "" && !s.PublicURL.IsTLS():
+		return errors.New("--public-url is http:// while TLS is served, and game servers would be told ws://; begin it with https://")
 	case s.DrainDelay < 0:
 		return fmt.Errorf("--drain-delay is %v; it must not be negative", s.DrainDelay)
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -40,8 +41,26 @@ func main() {
 	}
 }
 
+// whatIsEmpty finds what an unset variable of a shell has left empty.
+func (c *command) whatIsEmpty() error {
+	switch "" {
+	case c.WebSocketURL:
+		return errors.New("--websocket-url is empty")
+	case c.AuthToken:
+		return errors.New("--auth-token is empty; ask GetComputeAuthToken for one")
+	case c.FleetID:
+		return errors.New("--fleet-id is empty")
+	case c.HostID:
+		return errors.New("--host-id is empty")
+	}
+	return nil
+}
+
 // Run hosts a game session until ctx ends or the service tells the process to end.
 func (c *command) Run(ctx context.Context) error {
+	if err := c.whatIsEmpty(); err != nil {
+		return err
+	}
 	listener, err := chat.Listen(c.Addr)
 	if err != nil {
 		return err

@@ -108,4 +108,8 @@ func TestProgramSaysWhatItLacks(t *testing.T) {
 	if want := "missing flags: --auth-token=TOKEN, --fleet-id=ID, --host-id=NAME, --websocket-url=URL"; err == nil || !strings.Contains(string(wrote), want) {
 		t.Errorf("it wrote %s (error: %v), want %q", wrote, err, want)
 	}
+	wrote, err = exec.Command("chatserver", "--websocket-url=ws://127.0.0.1:1", "--auth-token=", "--fleet-id=fleet-1", "--host-id=box").CombinedOutput()
+	if want := "--auth-token is empty; ask GetComputeAuthToken"; err == nil || !strings.Contains(string(wrote), want) {
+		t.Errorf("it wrote %s (error: %v), want %q", wrote, err, want)
+	}
 }
