@@ -206,7 +206,7 @@ func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in 
 				c.a.log.InfoContext(ctx, "a server process has registered", "process", c.ID)
 			}
 			c.mu.Lock()
-			c.life, c.hosted = p, ""
+			c.life, c.hosted, c.stray = p, "", false
 			c.mu.Unlock()
 			return c.recheckFleet(ctx)
 		case "RUNNING":
@@ -214,9 +214,12 @@ func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in 
 			if p.life == "" {
 				return failure(ErrInternal, "the record of server process %s is damaged; run berth check", c.ID.ProcessID)
 			}
-			c.a.log.InfoContext(ctx, "a server process registers again under its id; the earlier one, and its game session, ends", "process", c.ID)
-			if _, err := c.a.endServerProcess(ctx, p, Interrupted, ""); err != nil {
+			ended, err := c.a.endServerProcess(ctx, p, Interrupted, "")
+			if err != nil {
 				return err
+			}
+			if ended {
+				c.a.log.InfoContext(ctx, "a server process registers again under its id; the earlier one has ended", "process", c.ID)
 			}
 		case "NEWER":
 			return failure(ErrConflict, "server process %s has registered over a newer connection", c.ID.ProcessID)
@@ -247,7 +250,7 @@ func (c *ServerProcessConnection) recheckFleet(ctx context.Context) error {
 // another may register.
 func (c *ServerProcessConnection) HeartbeatServerProcess(ctx context.Context, healthy bool) error {
 	known, err := c.onLife(ctx, func(p process) (bool, error) {
-		reply, err := c.a.runOn(ctx, heartbeatServerProcessScript, p, 2, flag(healthy), c.name, c.since, c.a.owner.instance, c.credential)
+		reply, err := c.a.runOn(ctx, heartbeatServerProcessScript, p, 3, flag(healthy), c.name, c.since, c.a.owner.instance, c.credential)
 		if err != nil {
 			return false, err
 		}
@@ -288,8 +291,8 @@ func (c *ServerProcessConnection) onLife(ctx context.Context, do func(process) (
 		return false, err
 	}
 	began, _ := strconv.ParseInt(stored["activated_since"], 10, 64)
-	if stored["status"] != "ACTIVE" || stored["life"] == before.life || before.life != "" && began >= c.since { // that is the life of one that was started later
-		return false, nil
+	if stored["status"] != "ACTIVE" || stored["life"] == before.life || began > c.since || began == c.since && before.life != "" {
+		return false, nil // or it is the life of one that was started later
 	}
 	c.mu.Lock()
 	c.learn(stored)
@@ -534,15 +537,16 @@ func (c *ServerProcessConnection) seen(wakes int) int {
 // deliver tells the process what it is to be told and has not been told over this connection, if this is its newest one. Nothing is told
 // before its first report: Server SDKs lose what comes earlier.
 func (c *ServerProcessConnection) deliver(ctx context.Context) error {
-	stored, now, err := c.a.readServerProcess(ctx, c.ref)
-	if err != nil {
-		return err
-	}
 	c.mu.Lock()
 	p, stray := c.life, c.stray
 	c.stray = false
 	c.mu.Unlock()
-	if stray && (stored["status"] != "ACTIVE" || stored["life"] != p.life) { // without a life there is nobody else to tell it
+	stored, now, err := c.a.readServerProcess(ctx, c.ref)
+	if err != nil {
+		return err
+	}
+	// Without a life there is nothing else that tells it, and it may have begun one since.
+	if stray && (stored["status"] != "ACTIVE" || stored["life"] != p.life) && c.process() == p {
 		if c.push(ctx, TerminateProcess{timeOf(now)}) != nil {
 			return errNotTold
 		}
@@ -562,12 +566,12 @@ func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 		starts = starts && on == p.host() && hosted.Status == GameSessionActivating
 		updates = updates && on == p.host()
 		if starts {
-			if err := c.tell(ctx, StartGameSession{*hosted}, "start", game.text); err != nil {
+			if err := c.tell(ctx, StartGameSession{*hosted}, "start", game.text, stored["start_at"]); err != nil {
 				return err
 			}
 		}
 		if updates {
-			if err := c.tell(ctx, UpdatedGameSession{*hosted}, "update", stored["update"]); err != nil {
+			if err := c.tell(ctx, UpdatedGameSession{*hosted}, "update", stored["update"], ""); err != nil {
 				return err
 			}
 		}
@@ -575,7 +579,7 @@ func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 	if stored["terminate_at"] == "" || stored["terminate_on"] == c.name {
 		return nil
 	}
-	return c.tell(ctx, TerminateProcess{stored.time("terminate_at")}, "terminate", "")
+	return c.tell(ctx, TerminateProcess{stored.time("terminate_at")}, "terminate", "", "")
 }
 
 // readHosted reads a game session, and on which server process it runs; none if it is not there.
@@ -587,11 +591,11 @@ func (a *Allocator) readHosted(ctx context.Context, game ref) (hosted *GameSessi
 // errNotTold says that the connection has failed, which is not for the Allocator to report.
 var errNotTold = errors.New("the connection has failed")
 
-func (c *ServerProcessConnection) tell(ctx context.Context, p Push, what, detail string) error {
+func (c *ServerProcessConnection) tell(ctx context.Context, p Push, what, detail, before string) error {
 	if c.push(ctx, p) != nil {
 		return errNotTold
 	}
-	_, err := c.a.run(ctx, toldServerProcessScript, []string{serverProcessKey(c.ref)}, c.process().life, c.name, what, detail)
+	_, err := c.a.run(ctx, toldServerProcessScript, []string{serverProcessKey(c.ref)}, c.process().life, c.name, what, detail, before)
 	return err
 }
 

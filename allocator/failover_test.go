@@ -147,6 +147,32 @@ func TestRepeatedRequestsOfAServerProcessWaitForReplicas(t *testing.T) {
 	}
 }
 
+func TestClaimThatReplicasLackTakesNoServerProcess(t *testing.T) {
+	store := allocatortest.SentinelRealTime(t)
+	s := newScene(t, store)
+	waiting := open(t, store, func(config *allocator.Config) { config.WaitReplicas, config.WaitTimeout = 2, 100*time.Millisecond })
+	s.start("one")
+	s.start("two")
+	create := func() error {
+		_, err := waiting.CreateGameSession(t.Context(), allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 4, IdempotencyToken: "token"})
+		return err
+	}
+	replica := store.Nodes()[1]
+	replica.Freeze()
+	for range 3 { // more than there are processes
+		wantOnlyKind(t, "creating while a replica does not answer", create(), allocator.ErrOutcomeUnknown)
+	}
+	replica.Thaw()
+	allocatortest.Eventually(t, time.Minute, func() bool { return create() == nil }, "the retry is acknowledged")
+	hosting := 0
+	for _, name := range []string{"one", "two"} {
+		if s.process(name).GameSessionID != "" {
+			hosting++
+		}
+	}
+	wantCount(t, "server processes with a game session", hosting, 1)
+}
+
 func TestChangesThatWaitForReplicasKeepNoReaderWaiting(t *testing.T) {
 	store := allocatortest.SentinelRealTime(t)
 	s := newScene(t, store)

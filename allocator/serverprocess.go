@@ -208,14 +208,18 @@ func (a *Allocator) claimServerProcess(ctx context.Context, fleet FleetID, locat
 			return process{}, nil, failure(ErrFleetCapacityExceeded, "no server process of fleet %s is idle where the game session may run; start more game servers, or wait until one is idle", fleet)
 		}
 		reply, err := a.run(ctx, claimServerProcessScript, keys, args...)
+		stored := reply.list(2).record()
+		claimed := storedProcess(ref{fleetPartition(fleet), reply.text(1)}, stored)
 		if err != nil {
+			if reply.text(0) == "OK" { // not on enough replicas, so it is not to be relied on
+				a.releaseServerProcess(ctx, claimed, claim)
+			}
 			return process{}, nil, err
 		}
 		switch reply.text(0) {
 		case "OK":
-			stored := reply.list(2).record()
 			stored["claim"] = claim
-			return storedProcess(ref{fleetPartition(fleet), reply.text(1)}, stored), stored, nil
+			return claimed, stored, nil
 		case "NONE": // others have been quicker: see who is idle now
 		default:
 			return process{}, nil, claimServerProcessScript.unexpected(reply)
@@ -420,7 +424,7 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 		return a.endHosted(ctx, p, stored["game"], Interrupted)
 	case "ENDED":
 		if reply.int(2) == 1 {
-			a.log.WarnContext(ctx, "a server process was told to end, and has not said that it does; it counts as ended", "process", storedProcessID(stored))
+			a.log.WarnContext(ctx, "a server process has been silent, or did not end in time; it counts as ended", "process", storedProcessID(stored))
 		}
 		return a.finishServerProcess(ctx, p, stored["game"], GameSessionStatusReason(reply.text(1)))
 	}

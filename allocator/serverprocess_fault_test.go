@@ -197,8 +197,10 @@ func TestLateNoteOfAnOlderConnectionChangesNothing(t *testing.T) {
 func TestHeartbeatNotesAConnectionThatWasLost(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
-		early := s.connect("one") // before it has registered, over another
-		g := s.connect("one").activate().heartbeat(true)
+		g := s.connect("one")
+		store.Advance(time.Second)
+		early := s.connect("one") // before it has registered, over the other
+		g.activate().heartbeat(true)
 		if err := g.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -306,6 +308,36 @@ func TestServerProcessThatIsGoneForTheServiceIsToldToEnd(t *testing.T) {
 		wantKind(t, "reporting", older.HeartbeatServerProcess(context.Background(), true), allocator.ErrNotFound)
 		older.terminates()
 		newer.heartbeat(true).toldNothing("as the newer one")
+	})
+}
+
+func TestStrayConnectionDoesNotSpeakForALaterServerProcess(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		stray := s.connect("one") // of a process that was given up
+		store.Advance(time.Second)
+		g, game := s.hosting("one")
+		ctx := context.Background()
+		wantKind(t, "its report", stray.HeartbeatServerProcess(ctx, true), allocator.ErrNotFound)
+		wantKind(t, "its end", stray.TerminateServerProcess(ctx, ""), allocator.ErrNotFound)
+		wantKind(t, "its hosting", stray.Hosts(ctx, game), allocator.ErrNotFound)
+		g.heartbeat(true).toldNothing("as the later one")
+		if status := s.describe(game).Status; status != allocator.GameSessionActive {
+			t.Errorf("its game session is %s", status)
+		}
+	})
+}
+
+func TestNoteThatIsSentAgainLeavesTheSecondTelling(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		a := s.beside(resent("told_server_process", func() { store.Advance(time.Millisecond) }))
+		g := a.start("one")
+		game := a.create().ID
+		g.next() // which the Server SDK has lost
+		store.Advance(startAgain)
+		g.heartbeat(true)
+		g.starts(game)
 	})
 }
 

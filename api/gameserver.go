@@ -117,12 +117,12 @@ func (g *gameServer) serve() {
 	if err == nil {
 		log.DebugContext(ctx, "a game server has connected")
 		g.tryLater(ctx)
-		err = guarded(func() error { return g.read(ctx) })
+		err = g.read(ctx)
 	}
-	g.process.Mute()
 	_ = g.socket.CloseNow()
 	// What it has asked for is done, though nobody hears the answers: perhaps its last word was that it ends.
 	enough := time.AfterFunc(lastRequests, g.end)
+	g.process.Mute()
 	g.answering.Wait()
 	enough.Stop()
 	g.end()
@@ -137,14 +137,11 @@ func (g *gameServer) serve() {
 	log.Log(ctx, level, "the connection of a game server has ended", "reason", err)
 }
 
-// guarded makes an error of a panic, so that it ends one connection alone.
-func guarded(do func() error) (err error) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			err = fmt.Errorf("panic: %v\n%s", panicked, debug.Stack())
-		}
-	}()
-	return do()
+// recovered, when deferred, makes an error of a panic, so that it ends one connection alone.
+func recovered(err *error) {
+	if panicked := recover(); panicked != nil {
+		*err = fmt.Errorf("panic: %v\n%s", panicked, debug.Stack())
+	}
 }
 
 func (g *gameServer) withinTimeout(ctx context.Context, do func(context.Context) error) error {
@@ -214,7 +211,8 @@ func (g *gameServer) isLeaving() bool {
 }
 
 // read reads requests until the connection ends, and returns why it has.
-func (g *gameServer) read(ctx context.Context) error {
+func (g *gameServer) read(ctx context.Context) (err error) {
+	defer recovered(&err)
 	for {
 		kind, frame, err := g.socket.Read(ctx)
 		if err == nil && kind != websocket.MessageText {
@@ -295,13 +293,10 @@ func (g *gameServer) answerAll(ctx context.Context) {
 // answer does what a request asks for. It does not count among the calls that may wait for the store: a connection has one at a time, and
 // whose reports are turned away is given up.
 func (g *gameServer) answer(ctx context.Context, r request) (output any, err error) {
-	err = guarded(func() error {
-		return g.withinTimeout(ctx, func(ctx context.Context) error {
-			output, err = g.obey(ctx, r)
-			return err
-		})
-	})
-	return output, err
+	defer recovered(&err)
+	ctx, cancel := context.WithTimeout(ctx, g.timeout)
+	defer cancel()
+	return g.obey(ctx, r)
 }
 
 func (g *gameServer) obey(ctx context.Context, r request) (output any, err error) {
@@ -351,7 +346,7 @@ func (g *gameServer) write(ctx context.Context, frame any) error {
 
 // push tells the game server something. It has surely received that once it answers a ping that follows.
 func (g *gameServer) push(ctx context.Context, p allocator.Push) error {
-	err := guarded(func() error { return g.write(ctx, pushFrame(p)) })
+	err := g.writePush(ctx, p)
 	if err == nil {
 		err = g.ping(ctx)
 	}
@@ -359,4 +354,9 @@ func (g *gameServer) push(ctx context.Context, p allocator.Push) error {
 		g.drop(fmt.Errorf("it could not be told something: %w", err))
 	}
 	return err
+}
+
+func (g *gameServer) writePush(ctx context.Context, p allocator.Push) (err error) {
+	defer recovered(&err)
+	return g.write(ctx, pushFrame(p))
 }

@@ -472,9 +472,31 @@ func TestOwnPlayerIsFoundAmongThoseOfOthers(t *testing.T) {
 	p := i.start("one")
 	game := i.host(p)
 	want := s.reserve(game)
-	page, err := p.DescribePlayerSessions(t.Context(), gameserver.PlayerSessionQuery{PlayerID: "anyone", Limit: 10})
-	if err != nil || len(page.PlayerSessions) != 1 || page.PlayerSessions[0].PlayerSessionID != want {
-		t.Errorf("the player of this game session is not on the first page: %+v, %v", page, err)
+	for _, limit := range []int{0, 1, 10} {
+		page, err := p.DescribePlayerSessions(t.Context(), gameserver.PlayerSessionQuery{PlayerID: "anyone", Limit: limit})
+		if err != nil || len(page.PlayerSessions) != 1 || page.PlayerSessions[0].PlayerSessionID != want {
+			t.Errorf("of at most %d, the player of this game session is not on the first page: %+v, %v", limit, page, err)
+		}
+	}
+	page, err := p.DescribePlayerSessions(t.Context(), gameserver.PlayerSessionQuery{PlayerID: "nobody"})
+	if err != nil || len(page.PlayerSessions) != 0 || page.NextToken != "" {
+		t.Errorf("of a player who is not there it is shown %+v, %v", page, err)
+	}
+}
+
+func TestIdleGameServerIsToldWhatItAsksWrongly(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance()
+	s.reserve(s.newGameSession(1))
+	i.start("one")
+	p := i.connectRaw(t, "one")
+	for rest, status := range map[string]float64{
+		`"Limit":10`: 400, `"PlayerId":"anyone","NextToken":"rubbish"`: 400, `"PlayerId":"anyone","GameSessionId":"gsess"`: 404, `"PlayerId":"anyone"`: 200,
+	} {
+		answer := p.ask(`{"Action":"DescribePlayerSessions","RequestId":"1",` + rest + `}`)
+		if found, _ := answer["PlayerSessions"].([]any); answer["StatusCode"] != status || len(found) != 0 {
+			t.Errorf("%s: %v, want %v", rest, answer, status)
+		}
 	}
 }
 

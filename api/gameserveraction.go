@@ -206,8 +206,11 @@ type hostedPlayerSessionsOutput struct {
 	PlayerSessions []hostedPlayerSession
 }
 
-// describeOwnPlayerSessions shows a process the player sessions of the game session that runs on it, and no others. Of a player it goes on
-// until it has found one there.
+// maxPagesAtOnce is how many pages of a game session's player sessions are looked through for one of a player, in one request.
+const maxPagesAtOnce = 20
+
+// describeOwnPlayerSessions shows a process the player sessions of the game session that runs on it, and no others. Those of a player are
+// looked for there; a page may have none of them, and a NextToken.
 func describeOwnPlayerSessions(ctx context.Context, g *gameServer, own *ownPlayerSessionsInput, _ request) (any, error) {
 	in := own.ofControlPlane()
 	if err := validate(in); err != nil {
@@ -222,29 +225,34 @@ func describeOwnPlayerSessions(ctx context.Context, g *gameServer, own *ownPlaye
 	if err != nil {
 		return nil, err
 	}
-	output := hostedPlayerSessionsOutput{PlayerSessions: []hostedPlayerSession{}}
-	if hosted == "" && in.PlayerSessionId == nil {
-		return output, nil
+	player := ""
+	if hosted != "" && in.PlayerId != nil && in.GameSessionId == nil && in.PlayerSessionId == nil {
+		player, in.PlayerId, in.GameSessionId = *in.PlayerId, nil, given(string(hosted))
 	}
-	for {
+	output := hostedPlayerSessionsOutput{PlayerSessions: []hostedPlayerSession{}}
+	for range maxPagesAtOnce {
 		found, err := operations["DescribePlayerSessions"].run(ctx, g.allocator, in, caller{})
 		if err != nil {
 			return nil, err
 		}
 		page := found.(*playerSessionsOutput)
 		for _, s := range page.PlayerSessions {
-			if s.GameSessionId == string(hosted) {
-				output.PlayerSessions = append(output.PlayerSessions, hostedPlayerSessionShape(s))
-			} else if in.PlayerSessionId != nil {
+			switch {
+			case s.GameSessionId != string(hosted) && in.PlayerSessionId != nil:
 				return nil, &allocator.Error{Kind: allocator.ErrNotFound, Message: "there is no player session " + quoted(*in.PlayerSessionId) + " in a game session of this process"}
+			case s.GameSessionId == string(hosted) && (player == "" || s.PlayerId == player):
+				output.PlayerSessions = append(output.PlayerSessions, hostedPlayerSessionShape(s))
 			}
 		}
-		output.NextToken = given(page.NextToken)
-		if len(output.PlayerSessions) > 0 || output.NextToken == nil {
-			return output, nil
+		in.NextToken = given(page.NextToken)
+		if player == "" || len(output.PlayerSessions) > 0 || in.NextToken == nil {
+			break
 		}
-		in.NextToken = output.NextToken
 	}
+	if hosted != "" {
+		output.NextToken = in.NextToken
+	}
+	return output, nil
 }
 
 func noMatchmaker(context.Context, *gameServer, *nothing, request) (any, error) {

@@ -4,6 +4,7 @@
 --
 -- KEYS[1] server process         hash
 -- KEYS[2] idle ones at location  sorted set: server process ref -> since when in ms
+-- KEYS[3] partition reviews      sorted set: server process ref -> when it is to be reviewed next in ms (or earlier)
 -- ARGV[1] server process ref
 -- ARGV[2] life
 -- ARGV[3] 1 if it is healthy, otherwise 0
@@ -25,6 +26,9 @@ local healthy = ARGV[3] == '1'
 
 if not known[5] or tonumber(known[6]) < tonumber(ARGV[5]) then
   redis.call('HSET', KEYS[1], 'connection', ARGV[4], 'connected_at', ARGV[5], 'instance', ARGV[6], 'credential', ARGV[7])
+end
+if not known[5] then
+  redis.call('ZADD', KEYS[3], 'LT', now, ARGV[1]) -- it may have to be told something
 end
 redis.call('HSET', KEYS[1], 'ready', '1')
 if healthy then

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -44,6 +43,7 @@ func (s *serveCommand) security(log *slog.Logger) (*tls.Config, error) {
 		if err := files.read(); err != nil {
 			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
 		}
+		_, _ = files.certificate(nil) // to warn of one that expires
 		config.GetCertificate = files.certificate
 	default:
 		return nil, nil
@@ -60,6 +60,7 @@ type certificateFiles struct {
 	mu      sync.Mutex
 	seen    [2]os.FileInfo // when they were read last
 	failed  error          // why that was no certificate, if it was not
+	warned  time.Time      // of its expiry
 	current *tls.Certificate
 }
 
@@ -74,6 +75,9 @@ func (f *certificateFiles) certificate(*tls.ClientHelloInfo) (*tls.Certificate, 
 		if f.failed != nil && (before == nil || before.Error() != f.failed.Error()) {
 			f.log.Warn("the new certificate cannot be used; the last one stays in use", "error", f.failed, "expires", f.current.Leaf.NotAfter)
 		}
+	}
+	if time.Since(f.warned) > 24*time.Hour && warnOfExpiry(f.log, f.current) {
+		f.warned = time.Now()
 	}
 	return f.current, nil
 }
@@ -149,12 +153,18 @@ const soon = 7 * 24 * time.Hour
 
 func logCertificate(log *slog.Logger, certificate *tls.Certificate) {
 	fingerprint := sha256.Sum256(certificate.Leaf.Raw)
-	level, what := slog.LevelInfo, "certificate"
+	log.Info("certificate", "sha256", hex.EncodeToString(fingerprint[:]), "expires", certificate.Leaf.NotAfter)
+}
+
+// warnOfExpiry warns of a certificate that should have been renewed, and tells whether it has.
+func warnOfExpiry(log *slog.Logger, certificate *tls.Certificate) bool {
 	switch left := time.Until(certificate.Leaf.NotAfter); {
 	case left <= 0:
-		level, what = slog.LevelWarn, "the certificate has expired; renew it"
+		log.Warn("the certificate has expired; renew it", "expired", certificate.Leaf.NotAfter)
 	case left < soon:
-		level, what = slog.LevelWarn, "the certificate expires soon; renew it"
+		log.Warn("the certificate expires soon; renew it", "expires", certificate.Leaf.NotAfter)
+	default:
+		return false
 	}
-	log.Log(context.Background(), level, what, "sha256", hex.EncodeToString(fingerprint[:]), "expires", certificate.Leaf.NotAfter)
+	return true
 }

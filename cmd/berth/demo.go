@@ -187,7 +187,7 @@ func (d *demo) end() {
 func (d *demo) deleteFleet(ctx context.Context) error {
 	if d.stop == nil && d.game != nil {
 		_, err := d.slots.TerminateGameSession(ctx, allocator.TerminateGameSessionInput{GameSessionID: d.game.ID, Mode: allocator.ForceTerminate})
-		if err != nil && !errors.Is(err, allocator.ErrInvalidGameSessionStatus) { // somebody may have done so
+		if err != nil && !errors.Is(err, allocator.ErrNotFound) && !errors.Is(err, allocator.ErrInvalidGameSessionStatus) { // it has ended
 			return err
 		}
 	}
