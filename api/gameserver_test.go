@@ -484,6 +484,30 @@ func TestOwnPlayerIsFoundAmongThoseOfOthers(t *testing.T) {
 	}
 }
 
+func TestPlayerIsLookedForInBoundedTime(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance()
+	p := i.start("one")
+	game := i.host(p)
+	s.mustCall("UpdateGameSession", members{"GameSessionId": game, "MaximumPlayerSessionCount": 30})
+	const others = 25 // on a page each, which are more than one request looks through
+	for range others {
+		s.reserve(game)
+	}
+	query := gameserver.PlayerSessionQuery{PlayerID: "nobody", Limit: 1}
+	requests := 0
+	for requests == 0 || query.NextToken != "" {
+		page, err := p.DescribePlayerSessions(t.Context(), query)
+		if err != nil || len(page.PlayerSessions) > 0 {
+			t.Fatalf("it is shown %+v, %v", page, err)
+		}
+		requests, query.NextToken = requests+1, page.NextToken
+	}
+	if requests != 2 {
+		t.Errorf("it took %d requests to find nobody", requests)
+	}
+}
+
 func TestIdleGameServerIsToldWhatItAsksWrongly(t *testing.T) {
 	s := newService(t)
 	i := s.newInstance()
