@@ -181,18 +181,18 @@ type ActivateServerProcessInput struct {
 // It fails with ErrNotFound when the compute was deregistered, with ErrConflict when a life has begun over a newer connection, or with
 // ErrInvalidFleetStatus.
 func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in ActivateServerProcessInput) error {
-	compute, err := c.compute(ctx)
+	compute, err := c.a.DescribeCompute(ctx, c.ID.FleetID, c.ID.ComputeName)
 	if err != nil {
 		return err
 	}
 	life := uuid.NewString()
 	for {
-		p := process{c.ref, c.ID.FleetID, life, compute["location"]}
+		p := process{c.ref, c.ID.FleetID, life, compute.Location}
 		reply, err := c.a.run(ctx, activateServerProcessScript,
 			[]string{serverProcessKey(p.ref), serverProcessesKey(p.fleet), reviewsKey(p.partition)},
 			append([]any{p.text, p.life, c.name, c.since, reviewInterval.Milliseconds(), in.Port}, pairs(
 				"fleet", string(p.fleet), "compute", c.ID.ComputeName, "id", c.ID.ProcessID, "sdk", in.SDK,
-				"location", p.location, "ip", compute["ip"], "dns", compute["dns"],
+				"location", p.location, "ip", compute.IPAddress, "dns", compute.DNSName,
 				"instance", c.a.owner.instance, "credential", c.credential,
 			)...)...)
 		if err != nil {
@@ -236,8 +236,12 @@ func (c *ServerProcessConnection) recheckFleet(ctx context.Context) error {
 	if err != nil || status == FleetActive {
 		return err
 	}
-	if hosts, err := c.a.redis.HExists(ctx, serverProcessKey(c.ref), "game").Result(); err != nil || hosts {
-		return err // the deletion fails if it knows of the game session
+	hosts, err := c.a.redis.HExists(ctx, serverProcessKey(c.ref), "game").Result()
+	if err != nil {
+		return c.a.failed(err, 1)
+	}
+	if hosts { // the deletion fails if it knows of the game session
+		return nil
 	}
 	if _, err := c.a.endServerProcess(ctx, c.process(), Interrupted, ""); err != nil {
 		return err
@@ -393,25 +397,6 @@ func (c *ServerProcessConnection) HostedGameSession(ctx context.Context) (GameSe
 
 func (c *ServerProcessConnection) notHosted(id GameSessionID) error {
 	return failure(ErrNotFound, "no game session %s runs on server process %s", id, c.ID.ProcessID)
-}
-
-// CertificatePath is where the compute keeps its certificate, as RegisterCompute was told; empty if it was not. It fails with ErrNotFound
-// when the compute was deregistered.
-func (c *ServerProcessConnection) CertificatePath(ctx context.Context) (string, error) {
-	compute, err := c.compute(ctx)
-	return compute["certificate"], err
-}
-
-// compute reads the record of the compute as it is now.
-func (c *ServerProcessConnection) compute(ctx context.Context) (record, error) {
-	stored, err := c.a.redis.HGetAll(ctx, computeKey(c.ID.FleetID, c.ID.ComputeName)).Result()
-	if err != nil {
-		return nil, c.a.failed(err, 0)
-	}
-	if len(stored) == 0 {
-		return nil, computeNotFound(c.ID.FleetID, c.ID.ComputeName)
-	}
-	return stored, nil
 }
 
 // TerminateServerProcess says that the process ends, and with it its game session. With the name of the request, as Once has it, the answer

@@ -361,7 +361,7 @@ func TestServerProcessRegistersOnTheComputeThatIsThere(t *testing.T) {
 		}
 		wantKind(t, "registering", g.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1}), allocator.ErrNotFound)
 		_, err := s.RegisterCompute(ctx, allocator.RegisterComputeInput{
-			FleetID: s.fleet, Name: "box", Location: "custom-cellar", IPAddress: "198.51.100.1", CertificatePath: "/tls",
+			FleetID: s.fleet, Name: "box", Location: "custom-cellar", IPAddress: "198.51.100.1",
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -369,9 +369,6 @@ func TestServerProcessRegistersOnTheComputeThatIsThere(t *testing.T) {
 		g.activate().heartbeat(true)
 		if ip := s.create().IPAddress; ip != "198.51.100.1" {
 			t.Errorf("players are sent to %s", ip)
-		}
-		if path, err := g.CertificatePath(ctx); err != nil || path != "/tls" {
-			t.Errorf("the certificate is at %q, %v", path, err)
 		}
 	})
 }

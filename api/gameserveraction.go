@@ -262,8 +262,11 @@ func noMatchmaker(context.Context, *gameServer, *nothing, request) (any, error) 
 type computeCertificateOutput struct{ CertificatePath, ComputeName string }
 
 func getComputeCertificate(ctx context.Context, g *gameServer, _ *nothing, _ request) (any, error) {
-	path, err := g.process.CertificatePath(ctx)
-	return computeCertificateOutput{path, g.process.ID.ComputeName}, err
+	compute, err := g.allocator.DescribeCompute(ctx, g.process.ID.FleetID, g.process.ID.ComputeName)
+	if err != nil {
+		return nil, err
+	}
+	return computeCertificateOutput{compute.CertificatePath, compute.Name}, nil
 }
 
 // fleetRoleCredentialsOutput is, when empty, how the Server SDK learns that the fleet has no role.
