@@ -192,7 +192,8 @@ func (s *serveCommand) Run(ctx context.Context) (err error) {
 	endDemo() // while the service is there for it
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	running.Go(func() { service.DropGameServers(deadline) })
+	// Once nobody can connect any more: a game server connects anew at once, and should find another instance.
+	server.RegisterOnShutdown(func() { service.DropGameServers(deadline) })
 	if err := server.Shutdown(deadline); err != nil {
 		return fmt.Errorf("requests were still in flight after %v: %w", shutdownTimeout, err)
 	}
