@@ -13,24 +13,28 @@ func (a *Allocator) Run(ctx context.Context) {
 	due := newDuePartitions()
 	var parts sync.WaitGroup
 	parts.Go(func() {
+		told := a.chronicle("heartbeat")
 		every(ctx, heartbeatInterval, func() {
 			gained, err := a.heartbeat(ctx)
-			a.logged(ctx, "heartbeat", err)
+			told(ctx, err)
 			due.add(gained...) // nobody may have swept them for as long as a heartbeat counts
 		})
 	})
 	parts.Go(func() {
+		told := a.chronicle("sweep")
 		every(ctx, a.sweepInterval, func() {
 			_, err := a.sweep(ctx, a.owner.partitions())
-			a.logged(ctx, "sweep", err)
+			told(ctx, err)
 		})
 	})
 	parts.Go(func() { // apart from the sweep, which is not to wait for them
-		every(ctx, a.sweepInterval, func() { a.logged(ctx, "placements", a.tryPlacements(ctx, a.owner.partitions())) })
+		told := a.chronicle("placements")
+		every(ctx, a.sweepInterval, func() { told(ctx, a.tryPlacements(ctx, a.owner.partitions())) })
 	})
 	parts.Go(func() {
+		told := a.chronicle("server processes")
 		every(ctx, min(a.sweepInterval, attendance/3), func() { // however seldom the sweep, somebody is always there
-			a.logged(ctx, "server processes", a.reviewServerProcesses(ctx, a.owner.partitions()))
+			told(ctx, a.reviewServerProcesses(ctx, a.owner.partitions()))
 		})
 	})
 	parts.Go(func() { a.followNudges(ctx) })
@@ -43,11 +47,12 @@ func (a *Allocator) Run(ctx context.Context) {
 			})
 		})
 	}
+	told := a.chronicle("sweep out of turn")
 	for ctx.Err() == nil {
 		select {
 		case <-due.signal:
 			_, err := a.sweep(ctx, due.take())
-			a.logged(ctx, "sweep out of turn", err)
+			told(ctx, err)
 		case <-ctx.Done():
 		}
 	}
@@ -92,5 +97,29 @@ func every(ctx context.Context, interval time.Duration, do func()) {
 func (a *Allocator) logged(ctx context.Context, what string, err error) {
 	if err != nil && ctx.Err() == nil {
 		a.log.WarnContext(ctx, "clockwork: "+what+" failed; it is tried again", "error", err)
+	}
+}
+
+// remindInterval is how often at most a work that keeps failing is logged.
+const remindInterval = time.Minute
+
+// chronicle returns what to tell of each turn of a work that is done again and again. It logs that the work has begun to fail, at times
+// that it still does, and that it is done again, so that a store that is away does not fill the log.
+func (a *Allocator) chronicle(what string) func(ctx context.Context, err error) {
+	var failures int // in a row
+	var logged time.Time
+	return func(ctx context.Context, err error) {
+		switch {
+		case err == nil && failures > 0:
+			a.log.InfoContext(ctx, "clockwork: "+what+" is done again", "failures", failures)
+			failures = 0
+		case err == nil || ctx.Err() != nil:
+		case failures == 0 || time.Since(logged) >= remindInterval:
+			failures++
+			logged = time.Now()
+			a.log.WarnContext(ctx, "clockwork: "+what+" failed; it is tried again", "failures", failures, "error", err)
+		default:
+			failures++
+		}
 	}
 }

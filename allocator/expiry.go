@@ -59,6 +59,7 @@ func (a *Allocator) watchExpiry(ctx context.Context, expired func(partition)) {
 	var followers sync.WaitGroup
 	defer followers.Wait()
 	warned := make(map[string]bool)
+	told := a.chronicle("looking up the masters")
 	every(ctx, followInterval, func() {
 		masters := make(map[string]*redis.Client)
 		var mu sync.Mutex
@@ -69,9 +70,10 @@ func (a *Allocator) watchExpiry(ctx context.Context, expired func(partition)) {
 			return nil
 		})
 		if err != nil {
-			a.logged(ctx, "looking up the masters", a.failed(err, 0))
+			told(ctx, a.failed(err, 0))
 			return
 		}
+		told(ctx, nil)
 		for addr, f := range following {
 			if masters[addr] != f.node { // it is no master any more, or its client was renewed
 				f.stop()
@@ -80,7 +82,8 @@ func (a *Allocator) watchExpiry(ctx context.Context, expired func(partition)) {
 			}
 		}
 		for addr, master := range masters {
-			if err := enableExpiredEvents(ctx, master); err != nil && ctx.Err() == nil && !warned[addr] {
+			err := enableExpiredEvents(ctx, master)
+			if answer := answerOf(err); answer != "" && !startsWith(answer, refusals) && !warned[addr] { // one that is away is asked again
 				warned[addr] = true
 				a.log.WarnContext(ctx, "keyspace notifications cannot be switched on. Unless notify-keyspace-events has Ex already, time-outs are marked by the sweep alone, within about a second. Set notify-keyspace-events to Ex to have them marked at once",
 					"node", addr, "error", err)

@@ -453,6 +453,9 @@ func (m *mortality) after(scripts int) {
 	m.armed.Store(1)
 }
 
+// undo lets everything through again.
+func (m *mortality) undo() { m.armed.Store(0) }
+
 func (m *mortality) dead() bool { return m.armed.Load() == 1 && m.left.Load() <= 0 }
 
 func (m *mortality) DialHook(next redis.DialHook) redis.DialHook { return next }

@@ -425,6 +425,22 @@ func TestForbiddenConfigIsWarnedOfOnce(t *testing.T) {
 	}
 }
 
+func TestStoreThatIsAwayIsNotSaidToForbidConfig(t *testing.T) {
+	t.Parallel()
+	var log logs
+	var tries *atomic.Int64
+	a, death := openMortal(t, allocatortest.Redis(t), func(config *allocator.Config) {
+		config.Logger = log.logger()
+		tries = countCommands(config.Redis, "config")
+	})
+	death.after(0)
+	clockwork(t, a)
+	allocatortest.Eventually(t, time.Minute, func() bool { return tries.Load() >= 2 }, "the instance tries a second time")
+	if strings.Contains(log.String(), "notify-keyspace-events") {
+		t.Errorf("it logged\n%s", &log)
+	}
+}
+
 func TestSweepOnlyLeavesTheNotificationsAlone(t *testing.T) {
 	store := allocatortest.Redis(t)
 	client := store.NewClient(t)
