@@ -629,40 +629,94 @@ func TestServerProcessThatDoesNotActivateIsToldAgain(t *testing.T) {
 func TestWhatCouldNotBeToldIsToldLater(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
-		ctx := context.Background()
 		g := s.start("one")
-		id := g.ID
-		token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
-		if err != nil {
-			t.Fatal(err)
-		}
-		broken, err := s.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token.Token})
-		if err != nil {
-			t.Fatal(err)
-		}
-		tried := make(chan bool, 100)
-		err = broken.Open(ctx, func(context.Context, allocator.Push) error {
-			tried <- true
-			return errors.New("half open")
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		broken := s.connectHalfOpen("one")
 		game := s.create().ID
-		<-tried
+		broken.tries()
 		g.toldNothing("over its old connection")
-		broken.Settle()
-		for len(tried) > 0 {
-			<-tried
-		}
 		store.Advance(time.Second)
 		s.sweep()
-		<-tried // it is tried again
-		if err := broken.Close(ctx); err != nil {
+		broken.tries()
+		if err := broken.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		s.connect("one").starts(game)
 	})
+}
+
+func TestWhatAConnectionThatIsBackCouldNotBeToldIsToldLater(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		older := s.connectHalfOpen("one")
+		if err := older.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 7777, SDK: "Go 5.6.0"}); err != nil {
+			t.Fatal(err)
+		}
+		store.Advance(time.Second)
+		newer := s.connect("one").heartbeat(true)
+		game := s.create().ID
+		newer.starts(game)
+		if err := newer.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		name := "renamed"
+		if _, err := s.UpdateGameSession(ctx, allocator.UpdateGameSessionInput{GameSessionID: game, Name: &name}); err != nil {
+			t.Fatal(err)
+		}
+		s.sweep() // now it is to be reviewed again when it could be lost
+		if err := older.HeartbeatServerProcess(ctx, true); err != nil {
+			t.Fatal(err)
+		}
+		older.tries()
+		store.Advance(time.Second)
+		s.sweep()
+		older.tries()
+	})
+}
+
+// halfOpen is a connection of a server process over which nothing can be told.
+type halfOpen struct {
+	*allocator.ServerProcessConnection
+	t     testing.TB
+	tried chan bool
+}
+
+func (s scene) connectHalfOpen(processID string) *halfOpen {
+	s.t.Helper()
+	ctx := context.Background()
+	token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	id := allocator.ServerProcessID{FleetID: s.fleet, ComputeName: "box", ProcessID: processID}
+	connection, err := s.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token.Token})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	h := &halfOpen{connection, s.t, make(chan bool, 100)}
+	err = connection.Open(ctx, func(context.Context, allocator.Push) error {
+		h.tried <- true
+		return errors.New("half open")
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = h.Close(ctx) })
+	return h
+}
+
+// tries waits until somebody has tried to tell it something, and has given up.
+func (h *halfOpen) tries() {
+	h.t.Helper()
+	select {
+	case <-h.tried:
+	case <-time.After(patience):
+		h.t.Fatalf("nobody has tried to tell process %s anything", h.ID.ProcessID)
+	}
+	h.Settle()
+	for len(h.tried) > 0 {
+		<-h.tried
+	}
 }
 
 func TestReservedServerProcessWithoutItsGameSessionIsIdleAgain(t *testing.T) {
