@@ -263,8 +263,8 @@ func (a *Allocator) DescribeFleets(ctx context.Context, idsOrARNs []FleetID, lim
 	if len(idsOrARNs) == 0 {
 		return page(ctx, a, pageRequest{limit: limit, token: token, scope: []string{"DescribeFleets"}}, a.names(fleetsKey), readRefs(a.readFleets), nil)
 	}
-	if len(idsOrARNs) > maxPage {
-		return nil, "", failure(ErrInvalidRequest, "FleetIds has %d members; give %d at most", len(idsOrARNs), maxPage)
+	if len(idsOrARNs) > MaxLimit {
+		return nil, "", failure(ErrInvalidRequest, "FleetIds has %d members; give %d at most", len(idsOrARNs), MaxLimit)
 	}
 	names := make([]ref, len(idsOrARNs))
 	for i, id := range idsOrARNs {

@@ -15,10 +15,10 @@ import (
 // Lists are read in the order of creation, then of refs, or of refs alone. Neither ever changes, so a page that starts behind
 // the last entry of the page before repeats nothing and skips nothing that was there throughout.
 
-const (
-	defaultPage = 50
-	maxPage     = 100
-)
+// MaxLimit is how many items a page of most lists may have.
+const MaxLimit = 100
+
+const defaultPage = 50
 
 // entry is what an index has of a game session or a player session.
 type entry struct {
@@ -127,7 +127,7 @@ func readNothing(_ context.Context, entries []entry) ([]entry, error) { return e
 // page reads one page of a list: what list has behind the token, read by read, if keep (nil: all) keeps it.
 func page[T interface{ cursor() cursor }](ctx context.Context, a *Allocator, request pageRequest, list lister,
 	read func(context.Context, []entry) ([]T, error), keep func(T) bool) (items []T, next string, err error) {
-	most := cmp.Or(request.most, maxPage)
+	most := cmp.Or(request.most, MaxLimit)
 	if request.limit < 0 || request.limit > most {
 		return nil, "", failure(ErrInvalidRequest, "Limit is %d; it must be 1 to %d", request.limit, most)
 	}
@@ -138,7 +138,7 @@ func page[T interface{ cursor() cursor }](ctx context.Context, a *Allocator, req
 	}
 	batch := limit + 1 // one more tells whether there is a next page
 	if keep != nil {
-		batch = maxPage + 1
+		batch = MaxLimit + 1
 	}
 	for {
 		entries, err := list(ctx, after, batch)

@@ -223,8 +223,8 @@ func (a *Allocator) DescribeGameSessionQueues(ctx context.Context, namesOrARNs [
 	if len(namesOrARNs) == 0 {
 		return page(ctx, a, pageRequest{limit: limit, token: token, scope: []string{"DescribeGameSessionQueues"}}, a.names(queuesKey), readRefs(a.readQueues), nil)
 	}
-	if len(namesOrARNs) > maxPage {
-		return nil, "", failure(ErrInvalidRequest, "Names has %d members; give %d at most", len(namesOrARNs), maxPage)
+	if len(namesOrARNs) > MaxLimit {
+		return nil, "", failure(ErrInvalidRequest, "Names has %d members; give %d at most", len(namesOrARNs), MaxLimit)
 	}
 	names := make([]ref, len(namesOrARNs))
 	for i, name := range namesOrARNs {

@@ -484,27 +484,63 @@ func TestOwnPlayerIsFoundAmongThoseOfOthers(t *testing.T) {
 	}
 }
 
-func TestPlayerIsLookedForInBoundedTime(t *testing.T) {
+func TestEveryPlayerOfAGameSessionIsFound(t *testing.T) {
 	s := newService(t)
 	i := s.newInstance()
 	p := i.start("one")
 	game := i.host(p)
-	s.mustCall("UpdateGameSession", members{"GameSessionId": game, "MaximumPlayerSessionCount": 30})
-	const others = 25 // on a page each, which are more than one request looks through
-	for range others {
+	const players = 120
+	s.mustCall("UpdateGameSession", members{"GameSessionId": game, "MaximumPlayerSessionCount": players + 2})
+	for n := range players {
+		s.mustCall("CreatePlayerSession", members{"GameSessionId": game, "PlayerId": fmt.Sprint("player-", n)})
+	}
+	for n := range players {
+		query := gameserver.PlayerSessionQuery{PlayerID: fmt.Sprint("player-", n), Limit: 1, Status: gameserver.Active} // the status is for all of a game session
+		page, err := p.DescribePlayerSessions(t.Context(), query)
+		if err != nil || len(page.PlayerSessions) != 1 || page.PlayerSessions[0].PlayerID != query.PlayerID || page.NextToken != "" {
+			t.Errorf("of %s it is shown %+v, %v", query.PlayerID, page, err)
+		}
+	}
+	for range 2 { // of one player, on three pages
+		s.mustCall("CreatePlayerSession", members{"GameSessionId": game, "PlayerId": "player-7"})
+	}
+	query := gameserver.PlayerSessionQuery{PlayerID: "player-7", Limit: 1}
+	seen := make(map[string]bool)
+	for pages := 1; ; pages++ {
+		page, err := p.DescribePlayerSessions(t.Context(), query)
+		if err != nil || len(page.PlayerSessions) != 1 {
+			t.Fatalf("page %d has %+v, %v", pages, page, err)
+		}
+		seen[page.PlayerSessions[0].PlayerSessionID] = true
+		if query.NextToken = page.NextToken; page.NextToken == "" {
+			break
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("the pages have %d player sessions, want 3", len(seen))
+	}
+}
+
+func TestPagesOfAGameServerAreAsLargeAsTheyCanBe(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance()
+	p := i.start("one")
+	game := i.host(p)
+	const players = 101
+	s.mustCall("UpdateGameSession", members{"GameSessionId": game, "MaximumPlayerSessionCount": players})
+	for range players {
 		s.reserve(game)
 	}
-	query := gameserver.PlayerSessionQuery{PlayerID: "nobody", Limit: 1}
-	requests := 0
-	for requests == 0 || query.NextToken != "" {
-		page, err := p.DescribePlayerSessions(t.Context(), query)
-		if err != nil || len(page.PlayerSessions) > 0 {
-			t.Fatalf("it is shown %+v, %v", page, err)
+	for _, limit := range []int{101, 200, 1024, 1 << 30} {
+		query := gameserver.PlayerSessionQuery{GameSessionID: game, Limit: limit}
+		first, err := p.DescribePlayerSessions(t.Context(), query)
+		if err != nil || len(first.PlayerSessions) != 100 || first.NextToken == "" {
+			t.Fatalf("of at most %d it is shown %d, %v", limit, len(first.PlayerSessions), err)
 		}
-		requests, query.NextToken = requests+1, page.NextToken
-	}
-	if requests != 2 {
-		t.Errorf("it took %d requests to find nobody", requests)
+		query.NextToken = first.NextToken
+		if second, err := p.DescribePlayerSessions(t.Context(), query); err != nil || len(second.PlayerSessions) != 1 || second.NextToken != "" {
+			t.Errorf("behind %d of them it is shown %+v, %v", limit, second, err)
+		}
 	}
 }
 

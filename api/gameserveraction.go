@@ -180,7 +180,8 @@ func hostedPlayerSessionShape(s playerSession) hostedPlayerSession {
 	return shape
 }
 
-// ownPlayerSessionsInput is what a game server asks for player sessions with. A member that is empty or 0 is one that is not set.
+// ownPlayerSessionsInput is what a game server asks for player sessions with. A member that is empty or 0 is one that is not set, and there
+// is no maximum for Limit: a page has as many as it can.
 type ownPlayerSessionsInput struct {
 	GameSessionId             *string
 	PlayerId                  *string
@@ -195,8 +196,8 @@ func (in *ownPlayerSessionsInput) ofControlPlane() *describePlayerSessionsInput 
 		GameSessionId: given(value(in.GameSessionId)), PlayerId: given(value(in.PlayerId)), PlayerSessionId: given(value(in.PlayerSessionId)),
 		PlayerSessionStatusFilter: given(value(in.PlayerSessionStatusFilter)), NextToken: given(value(in.NextToken)),
 	}
-	if value(in.Limit) != 0 {
-		of.Limit = in.Limit
+	if limit := min(value(in.Limit), allocator.MaxLimit); limit != 0 {
+		of.Limit = &limit
 	}
 	return of
 }
@@ -206,11 +207,11 @@ type hostedPlayerSessionsOutput struct {
 	PlayerSessions []hostedPlayerSession
 }
 
-// maxPagesAtOnce is how many pages of a game session's player sessions are looked through for one of a player, in one request.
-const maxPagesAtOnce = 20
+func hostedPlayerSessionsShape(sessions []playerSession, next string) hostedPlayerSessionsOutput {
+	return hostedPlayerSessionsOutput{given(next), shapes(sessions, hostedPlayerSessionShape)}
+}
 
-// describeOwnPlayerSessions shows a process the player sessions of the game session that runs on it, and no others. Those of a player are
-// looked for there; a page may have none of them, and a NextToken.
+// describeOwnPlayerSessions shows a process the player sessions of the game session that runs on it, and no others.
 func describeOwnPlayerSessions(ctx context.Context, g *gameServer, own *ownPlayerSessionsInput, _ request) (any, error) {
 	in := own.ofControlPlane()
 	if err := validate(in); err != nil {
@@ -221,38 +222,28 @@ func describeOwnPlayerSessions(ctx context.Context, g *gameServer, own *ownPlaye
 			return nil, err
 		}
 	}
-	hosted, err := g.process.HostedGameSession(ctx)
-	if err != nil {
-		return nil, err
-	}
-	player := ""
-	if hosted != "" && in.PlayerId != nil && in.GameSessionId == nil && in.PlayerSessionId == nil {
-		player, in.PlayerId, in.GameSessionId = *in.PlayerId, nil, given(string(hosted))
-	}
-	output := hostedPlayerSessionsOutput{PlayerSessions: []hostedPlayerSession{}}
-	for range maxPagesAtOnce {
-		found, err := operations["DescribePlayerSessions"].run(ctx, g.allocator, in, caller{})
+	if in.PlayerId != nil && in.GameSessionId == nil && in.PlayerSessionId == nil {
+		out, err := g.process.DescribePlayer(ctx, *in.PlayerId, value(in.Limit), value(in.NextToken))
 		if err != nil {
 			return nil, err
 		}
-		page := found.(*playerSessionsOutput)
-		for _, s := range page.PlayerSessions {
-			switch {
-			case s.GameSessionId != string(hosted) && in.PlayerSessionId != nil:
-				return nil, &allocator.Error{Kind: allocator.ErrNotFound, Message: "there is no player session " + quoted(*in.PlayerSessionId) + " in a game session of this process"}
-			case s.GameSessionId == string(hosted) && (player == "" || s.PlayerId == player):
-				output.PlayerSessions = append(output.PlayerSessions, hostedPlayerSessionShape(s))
-			}
+		return hostedPlayerSessionsShape(shapes(out.PlayerSessions, playerSessionShape), out.NextToken), nil
+	}
+	found, err := operations["DescribePlayerSessions"].run(ctx, g.allocator, in, caller{})
+	if err != nil {
+		return nil, err
+	}
+	page := found.(*playerSessionsOutput)
+	if in.PlayerSessionId != nil {
+		hosted, err := g.process.HostedGameSession(ctx)
+		if err != nil {
+			return nil, err
 		}
-		in.NextToken = given(page.NextToken)
-		if player == "" || len(output.PlayerSessions) > 0 || in.NextToken == nil {
-			break
+		if page.PlayerSessions[0].GameSessionId != string(hosted) {
+			return nil, &allocator.Error{Kind: allocator.ErrNotFound, Message: "there is no player session " + quoted(*in.PlayerSessionId) + " in a game session of this process"}
 		}
 	}
-	if hosted != "" {
-		output.NextToken = in.NextToken
-	}
-	return output, nil
+	return hostedPlayerSessionsShape(page.PlayerSessions, page.NextToken), nil
 }
 
 func noMatchmaker(context.Context, *gameServer, *nothing, request) (any, error) {
