@@ -81,14 +81,15 @@ func bindingOf(c *gin.Context) binding {
 
 // handler serves calls of operations over any binding.
 type handler struct {
-	allocator   *allocator.Allocator
-	publicURL   PublicURL
-	accessKeys  map[string]string
-	timeout     time.Duration
-	waiting     chan struct{} // has an element for each call that waits for the store
-	gameServers *gameServers
-	pingTimeout time.Duration
-	log         *slog.Logger
+	allocator    *allocator.Allocator
+	publicURL    PublicURL
+	accessKeys   map[string]string
+	timeout      time.Duration
+	waiting      chan struct{} // has an element for each call that waits for the store
+	gameServers  *gameServers
+	pingTimeout  time.Duration
+	givenUpAfter time.Duration
+	log          *slog.Logger
 }
 
 // json serves POST /.

@@ -22,8 +22,8 @@ const (
 	// maxFrame is how many bytes a frame of a game server may have. The largest are those of a match backfill of 200 players.
 	maxFrame = 1 << 20
 	// maxQueued is how many requests of a game server may wait their turn, and maxQueuedBytes how many bytes they may have. Further ones are
-	// turned away.
-	maxQueued      = 64
+	// turned away. All players of a game session may join at once.
+	maxQueued      = 1024
 	maxQueuedBytes = 2 * maxFrame
 	// maxTurnedAway is how many requests are turned away, with none served between, before the connection is dropped.
 	maxTurnedAway = 1000
@@ -49,6 +49,7 @@ type gameServer struct {
 	queuedBytes int
 	turnedAway  int // since one was served
 	leaving     bool
+	gone        bool  // nobody hears answers any more
 	dropped     error // why, if the service has
 	pings       *time.Timer
 	answering   sync.WaitGroup
@@ -122,6 +123,11 @@ func (g *gameServer) serve() {
 	_ = g.socket.CloseNow()
 	// What it has asked for is done, though nobody hears the answers: perhaps its last word was that it ends.
 	enough := time.AfterFunc(lastRequests, g.end)
+	g.mu.Lock()
+	g.gone = true
+	waiting := len(g.queue)
+	g.mu.Unlock()
+	log.DebugContext(ctx, "a game server is gone", "waiting", waiting)
 	g.process.Mute()
 	g.answering.Wait()
 	enough.Stop()
@@ -195,11 +201,13 @@ func (g *gameServer) drop(reason error) {
 	_ = g.socket.CloseNow()
 }
 
-// leave ends the connection when the requests that have come are answered.
+// leave ends the connection as soon as no request waits for its answer.
 func (g *gameServer) leave() {
 	g.mu.Lock()
 	g.leaving = true
+	waiting := len(g.queue)
 	g.mu.Unlock()
+	g.log.Debug("a game server is to connect elsewhere", "waiting", waiting)
 	g.answering.Wait()
 	_ = g.socket.CloseNow()
 }
@@ -236,10 +244,11 @@ func (g *gameServer) read(ctx context.Context) (err error) {
 // take has a request answered in its turn, or turns it away when too many wait.
 func (g *gameServer) take(ctx context.Context, r request) error {
 	g.mu.Lock()
-	if g.leaving { // the game server sends it again to where it connects next
+	if g.leaving && len(g.queue) == 0 { // all that came before is answered, so the connection ends now
 		g.mu.Unlock()
 		return nil
 	}
+	r.came = time.Now()
 	if len(g.queue) < maxQueued && g.queuedBytes+len(r.frame) <= maxQueuedBytes {
 		g.queue = append(g.queue, r)
 		g.queuedBytes += len(r.frame)
@@ -253,7 +262,7 @@ func (g *gameServer) take(ctx context.Context, r request) error {
 	flood := g.turnedAway > maxTurnedAway
 	g.mu.Unlock()
 	if flood {
-		return errors.New("it goes on sending requests while dozens wait for their answers")
+		return errors.New("it goes on sending requests while hundreds wait for their answers")
 	}
 	return g.respond(ctx, r, nil, exception{code: http.StatusTooManyRequests, message: "too many requests of this process wait for their answers; nothing was changed, send it again later"})
 }
@@ -311,6 +320,9 @@ func (g *gameServer) obey(ctx context.Context, r request) (output any, err error
 	if err := validate(input); err != nil {
 		return nil, err
 	}
+	if do.lapses && g.isGivenUp(r) {
+		return nil, exception{code: http.StatusTooManyRequests, message: "the request has waited for too long; nothing was changed, send it again"}
+	}
 	if do.once == never {
 		return do.run(ctx, g, input, r)
 	}
@@ -319,6 +331,13 @@ func (g *gameServer) obey(ctx context.Context, r request) (output any, err error
 		return err
 	})
 	return output, err
+}
+
+// isGivenUp tells whether nobody waits for the answer to a request any more.
+func (g *gameServer) isGivenUp(r request) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.gone || time.Since(r.came) >= g.givenUpAfter
 }
 
 // respond writes the response to a request. Output may be nil, or a struct of further members.

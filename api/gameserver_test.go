@@ -103,6 +103,18 @@ func (p *peer) trace(direction gameserver.Direction, frame []byte) {
 	}
 }
 
+// sent is how many requests of an action it has sent.
+func (p *peer) sent(action string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, frame := range p.frames {
+		if strings.HasPrefix(frame, gameserver.Sent.String()) && strings.Contains(frame, `"`+action+`"`) {
+			n++
+		}
+	}
+	return n
+}
+
 // config is how a game server of a process id connects to an instance.
 func (i *instance) config(processID string) gameserver.Config {
 	return gameserver.Config{
@@ -835,7 +847,7 @@ func TestFloodIsTurnedAwayAndEnds(t *testing.T) {
 	release := i.gate.hold() // the store answers nothing meanwhile
 	sent := make(chan error, 1)
 	go func() {
-		for n := range 2000 {
+		for n := range 3000 {
 			if err := raw.socket.Write(context.Background(), websocket.MessageText, fmt.Appendf(nil, `{"Action":"HeartbeatServerProcess","RequestId":"%d","HealthStatus":true}`, n)); err != nil {
 				sent <- err
 				return
@@ -863,6 +875,94 @@ func TestFloodIsTurnedAwayAndEnds(t *testing.T) {
 	logged := func() bool { return len(s.log.linesWith("level=WARN", "has ended", "flood", "goes on sending")) == 1 }
 	allocatortest.Eventually(t, patience, logged, "the log does not say why it was dropped")
 	bystander.must("AcceptPlayerSession", bystander.AcceptPlayerSession(t.Context(), game, s.reserve(game)))
+}
+
+func TestAllPlayersMayJoinAtOnce(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance(func(c *api.Config) { c.Timeout = time.Hour })
+	p := i.start("one")
+	game := i.host(p)
+	const players = 200
+	s.mustCall("UpdateGameSession", members{"GameSessionId": game, "MaximumPlayerSessionCount": players})
+	ids := make([]string, players)
+	for n := range ids {
+		ids[n] = s.reserve(game)
+	}
+	release := sync.OnceFunc(i.gate.hold()) // none is answered before all are sent
+	defer release()
+	answers := make(chan error, players)
+	for _, id := range ids {
+		go func() { answers <- p.AcceptPlayerSession(t.Context(), game, id) }()
+	}
+	allocatortest.Eventually(t, patience, func() bool { return p.sent("AcceptPlayerSession") == players }, "all are sent")
+	release()
+	for range players {
+		p.must("AcceptPlayerSession", <-answers)
+	}
+}
+
+func TestPlayerWhoWasGivenUpIsNotLetIn(t *testing.T) {
+	accept := func(game, player string) string {
+		return fmt.Sprintf(`{"Action":"AcceptPlayerSession","RequestId":"%s","GameSessionId":"%s","PlayerSessionId":"%[1]s"}`, player, game)
+	}
+	remove := func(game, player string) string {
+		return fmt.Sprintf(`{"Action":"RemovePlayerSession","RequestId":"%s","GameSessionId":"%s","PlayerSessionId":"%[1]s"}`, player, game)
+	}
+	status := func(s *service, player string) string {
+		return s.mustCall("DescribePlayerSessions", members{"PlayerSessionId": player}).text("PlayerSessions", 0, "Status")
+	}
+
+	t.Run("it has waited for too long", func(t *testing.T) {
+		s := newService(t)
+		i := s.newInstance(func(c *api.Config) { c.GivenUpAfter = time.Nanosecond })
+		other := s.newInstance()
+		p := other.start("one")
+		game := other.host(p)
+		playing, late := s.reserve(game), s.reserve(game)
+		p.must("AcceptPlayerSession", p.AcceptPlayerSession(t.Context(), game, playing))
+		raw := i.connectRaw(t, "one")
+		if answer := raw.ask(accept(game, late)); answer["StatusCode"] != 429.0 || !strings.Contains(answer["ErrorMessage"].(string), "nothing was changed") {
+			t.Errorf("it is answered with %v", answer)
+		}
+		if got := status(s, late); got != "RESERVED" {
+			t.Errorf("the player session is %s", got)
+		}
+		if answer := raw.ask(remove(game, playing)); answer["StatusCode"] != 200.0 { // for which it is never too late
+			t.Errorf("a removal is answered with %v", answer)
+		}
+		if answer := other.connectRaw(t, "one").ask(accept(game, late)); answer["StatusCode"] != 200.0 { // sent again, as the same request
+			t.Errorf("sent again it is answered with %v", answer)
+		}
+	})
+	t.Run("the connection has ended", func(t *testing.T) {
+		s := newService(t)
+		i := s.newInstance(func(c *api.Config) { c.Timeout = time.Hour })
+		p := i.start("one")
+		game := i.host(p)
+		playing, late := s.reserve(game), s.reserve(game)
+		p.must("AcceptPlayerSession", p.AcceptPlayerSession(t.Context(), game, playing))
+		raw := i.connectRaw(t, "one")
+		raw.ask(`{"Action":"HeartbeatServerProcess","RequestId":"1","HealthStatus":true}`)
+		release := sync.OnceFunc(i.gate.hold())
+		defer release()
+		raw.send(websocket.MessageText, `{"Action":"HeartbeatServerProcess","RequestId":"2","HealthStatus":true}`)
+		raw.send(websocket.MessageText, accept(game, late))
+		raw.send(websocket.MessageText, remove(game, playing))
+		if err := raw.socket.CloseNow(); err != nil {
+			t.Fatal(err)
+		}
+		gone := func() bool { return len(s.log.linesWith("a game server is gone", "waiting=3")) > 0 }
+		allocatortest.Eventually(t, patience, gone, "the end of the connection is noticed")
+		release()
+		ended := func() bool { return len(s.log.linesWith("has ended", "reason")) > 0 }
+		allocatortest.Eventually(t, patience, ended, "the connection ends")
+		if got := status(s, late); got != "RESERVED" {
+			t.Errorf("the player session of the game server that is gone is %s", got)
+		}
+		if got := status(s, playing); got != "COMPLETED" {
+			t.Errorf("the player session that was removed is %s", got)
+		}
+	})
 }
 
 func TestHalfOpenConnectionIsGivenUp(t *testing.T) {
@@ -923,6 +1023,48 @@ func TestGameServersComeBackElsewhereWhenAnInstanceStops(t *testing.T) {
 	}
 }
 
+func TestNoRequestIsPassedOverWhenAnInstanceStops(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance(func(c *api.Config) { c.Timeout = time.Hour })
+	raw := i.connectRaw(t, "one")
+	raw.ask(`{"Action":"ActivateServerProcess","RequestId":"1","Port":7777}`)
+	release := sync.OnceFunc(i.gate.hold())
+	defer release()
+	raw.send(websocket.MessageText, `{"Action":"HeartbeatServerProcess","RequestId":"2","HealthStatus":true}`)
+	allocatortest.Eventually(t, patience, func() bool { return i.gate.waitsFor("}:process:") }, "a request reaches the store")
+	dropped := make(chan bool)
+	go func() {
+		i.DropGameServers(context.Background())
+		close(dropped)
+	}()
+	allocatortest.Eventually(t, patience, func() bool { return len(s.log.linesWith("a game server is to connect elsewhere", "waiting=1")) == 1 }, "the instance stops")
+	frames := make(chan string, 10)
+	go func() {
+		defer close(frames)
+		for {
+			_, frame, err := raw.socket.Read(t.Context())
+			if err != nil {
+				return
+			}
+			frames <- string(frame)
+		}
+	}()
+	raw.send(websocket.MessageText, `{"Action":"HeartbeatServerProcess","RequestId":"3","HealthStatus":true}`)
+	if err := raw.socket.Ping(t.Context()); err != nil { // once it is answered, all before it has come
+		t.Fatal(err)
+	}
+	release()
+	for _, id := range []string{"2", "3"} {
+		if frame := <-frames; !strings.Contains(frame, `"RequestId":"`+id+`"`) || !strings.Contains(frame, `"StatusCode":200`) {
+			t.Errorf("request %s is answered with %q", id, frame)
+		}
+	}
+	if frame, more := <-frames; more {
+		t.Errorf("then comes %s", frame)
+	}
+	<-dropped
+}
+
 func TestInstanceStopsThoughTheStoreIsSilent(t *testing.T) {
 	s := newService(t)
 	i := s.newInstance(func(c *api.Config) { c.Timeout = time.Hour })
@@ -968,14 +1110,17 @@ type gate struct {
 	mu      sync.Mutex
 	waiting chan struct{} // while it is held: closed when it is let go
 	closed  bool
-	held    int // commands that wait
+	held    []string // commands that wait
 }
 
 // waits tells whether any command does.
-func (g *gate) waits() bool {
+func (g *gate) waits() bool { return g.waitsFor("") }
+
+// waitsFor tells whether a command does that names a key.
+func (g *gate) waitsFor(key string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.held > 0
+	return slices.ContainsFunc(g.held, func(command string) bool { return strings.Contains(command, key) })
 }
 
 // hold has commands wait until the returned function is called.
@@ -998,11 +1143,11 @@ func (g *gate) close() (open func()) {
 	return func() { set(false) }
 }
 
-func (g *gate) pass(ctx context.Context) error {
+func (g *gate) pass(ctx context.Context, commands ...redis.Cmder) error {
 	g.mu.Lock()
 	waiting, closed := g.waiting, g.closed
 	if waiting != nil {
-		g.held++
+		g.held = append(g.held, fmt.Sprint(commands))
 	}
 	g.mu.Unlock()
 	if closed {
@@ -1022,7 +1167,7 @@ func (g *gate) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if err := g.pass(ctx); err != nil {
+		if err := g.pass(ctx, cmd); err != nil {
 			cmd.SetErr(err)
 			return err
 		}
@@ -1032,7 +1177,7 @@ func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if err := g.pass(ctx); err != nil {
+		if err := g.pass(ctx, cmds...); err != nil {
 			return err
 		}
 		return next(ctx, cmds)

@@ -17,6 +17,7 @@ type request struct {
 	Action    string
 	RequestID string `json:"RequestId"`
 	frame     []byte
+	came      time.Time
 }
 
 // parseRequest reads a frame as far as it has to be read to be answered.
@@ -47,6 +48,7 @@ type response struct {
 type action struct {
 	name     string
 	once     once
+	lapses   bool // it is not done for a game server that has given it up
 	newInput func() any
 	// run takes what newInput returned, filled and valid, and returns a struct of further members of the response, or nil.
 	run func(ctx context.Context, g *gameServer, input any, r request) (any, error)
@@ -62,7 +64,7 @@ const (
 )
 
 func actionRow[In any](name string, o once, run func(context.Context, *gameServer, *In, request) (any, error)) action {
-	return action{name, o, func() any { return new(In) }, func(ctx context.Context, g *gameServer, input any, r request) (any, error) {
+	return action{name: name, once: o, newInput: func() any { return new(In) }, run: func(ctx context.Context, g *gameServer, input any, r request) (any, error) {
 		return run(ctx, g, input.(*In), r)
 	}}
 }
@@ -78,6 +80,13 @@ func operationRow[In any](name string, gameSession func(*In) *string) action {
 	})
 }
 
+// lapsing makes of a row one whose request is not done when the game server has given it up: a player who was turned away then would hold a
+// slot for as long as the game session lasts.
+func lapsing(row action) action {
+	row.lapses = true
+	return row
+}
+
 // retryToken names a request among all of all processes.
 func (g *gameServer) retryToken(r request) string {
 	id := g.process.ID
@@ -91,7 +100,7 @@ var actions = func() map[string]action {
 		actionRow("HeartbeatServerProcess", never, heartbeatServerProcess),
 		actionRow("TerminateServerProcess", answered, terminateServerProcess),
 		actionRow("ActivateGameSession", refusal, activateGameSession),
-		operationRow("AcceptPlayerSession", func(in *playerSessionInput) *string { return in.GameSessionId }),
+		lapsing(operationRow("AcceptPlayerSession", func(in *playerSessionInput) *string { return in.GameSessionId })),
 		operationRow("RemovePlayerSession", func(in *playerSessionInput) *string { return in.GameSessionId }),
 		actionRow("UpdatePlayerSessionCreationPolicy", answered, updatePlayerSessionCreationPolicy),
 		actionRow("DescribePlayerSessions", never, describeOwnPlayerSessions),

@@ -27,6 +27,9 @@ type Config struct {
 	// PingTimeout is how long a game server may take to answer a ping before its connection is dropped. It is pinged twice as rarely.
 	// Default 15 s.
 	PingTimeout time.Duration
+	// GivenUpAfter is how long a game server may wait before a player is let in. One whose turn comes later is not: the game has refused the
+	// player by then. Default 15 s; Server SDKs wait for 20 s.
+	GivenUpAfter time.Duration
 	// Timeout is how long a call may take from the end of its request; what the store has not answered by then is given up.
 	// Default 2 s.
 	Timeout time.Duration
@@ -58,14 +61,15 @@ func New(config Config) *Service {
 		config.Logger = slog.Default()
 	}
 	h := handler{
-		allocator:   config.Allocator,
-		publicURL:   config.PublicURL,
-		accessKeys:  config.AccessKeys,
-		timeout:     cmp.Or(config.Timeout, 2*time.Second),
-		waiting:     make(chan struct{}, cmp.Or(config.MaxWaiting, 1024)),
-		gameServers: &gameServers{all: make(map[*gameServer]bool)},
-		pingTimeout: cmp.Or(config.PingTimeout, 15*time.Second),
-		log:         config.Logger,
+		allocator:    config.Allocator,
+		publicURL:    config.PublicURL,
+		accessKeys:   config.AccessKeys,
+		timeout:      cmp.Or(config.Timeout, 2*time.Second),
+		waiting:      make(chan struct{}, cmp.Or(config.MaxWaiting, 1024)),
+		gameServers:  &gameServers{all: make(map[*gameServer]bool)},
+		pingTimeout:  cmp.Or(config.PingTimeout, 15*time.Second),
+		givenUpAfter: cmp.Or(config.GivenUpAfter, 15*time.Second),
+		log:          config.Logger,
 	}
 
 	gin.SetMode(gin.ReleaseMode)
