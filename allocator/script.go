@@ -86,6 +86,7 @@ var (
 	forgetServerProcessScript          = upkeep("forget_server_process")
 	describeServerProcessScript        = read("describe_server_process")
 	claimServerProcessScript           = change("claim_server_process")
+	confirmServerProcessScript         = upkeep("confirm_server_process")
 	releaseServerProcessScript         = upkeep("release_server_process")
 	tellServerProcessScript            = upkeep("tell_server_process")
 	toldServerProcessScript            = upkeep("told_server_process")

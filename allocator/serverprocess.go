@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -235,19 +236,30 @@ func (a *Allocator) releaseServerProcess(ctx context.Context, p process, claim s
 	a.logged(ctx, "releasing a server process", err)
 }
 
-// endUnhosted ends a game session that has just been created, if its server process has ended meanwhile: one of the two, the creator or
-// the end of the process, always sees the other. Should the creator not get to it, a sweep does. It returns whether it has.
+// endUnhosted ends a game session that has just been created, if its server process has ended meanwhile or was given to another: one of the
+// two, the creator or the end of the process, always sees the other. Should the creator not get to it, a sweep does. It returns whether it
+// has.
 func (a *Allocator) endUnhosted(ctx context.Context, p process, game ref) (bool, error) {
-	stored, err := a.redis.HMGet(ctx, serverProcessKey(p.ref), "life", "game", "status", "interrupted").Result()
-	if err != nil {
-		return false, a.failed(err, 1)
-	}
-	of := fields(stored)
-	if of.text(0) == p.life && of.text(1) == game.text && of.text(2) == "ACTIVE" && of.text(3) == "" {
-		return false, nil
+	word, err := a.confirm(ctx, p, game)
+	if err != nil || word == "OK" {
+		return false, err
 	}
 	_, err = a.terminate(ctx, game, p.fleet, Interrupted, 0)
 	return true, err
+}
+
+// confirm notes that a game session is there for which a server process was claimed, and returns OK, ENDED when the process has ended, or
+// NOT_FOUND when it has the game session no longer.
+func (a *Allocator) confirm(ctx context.Context, p process, game ref) (string, error) {
+	reply, err := a.run(ctx, confirmServerProcessScript, []string{serverProcessKey(p.ref)}, p.life, game.text)
+	if err != nil {
+		return "", err
+	}
+	switch word := reply.text(0); word {
+	case "OK", "ENDED", "NOT_FOUND":
+		return word, nil
+	}
+	return "", confirmServerProcessScript.unexpected(reply)
 }
 
 // tellToTerminate tells a server process to end, and returns false when it has ended or, if a game session is given, does not have that
@@ -407,7 +419,7 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 	}
 	reply, err := a.runOn(ctx, reviewServerProcessScript, p, 3, stored["game"], status, serverProcessLife.Milliseconds(), seen.since,
 		claimGrace.Milliseconds(), terminationGrace.Milliseconds(), reviewInterval.Milliseconds(), startInterval.Milliseconds(),
-		seen.at+attendance.Milliseconds())
+		seen.at+attendance.Milliseconds(), cmp.Or(stored["hosts"], "0"))
 	if err != nil {
 		return err
 	}

@@ -584,6 +584,78 @@ func TestServerProcessOfACreatorWhoHasGoneIsIdleAgain(t *testing.T) {
 	})
 }
 
+func TestReviewThatComesLateTakesNoServerProcessFromItsGameSession(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		stalled, goOn, reviewed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		reviewer := s.beside(meanwhile("review_server_process", func() {
+			close(stalled)
+			<-goOn
+		}))
+		creator := s.beside(meanwhile("create_game_session", func() {
+			store.Advance(time.Second)
+			go func() {
+				_, err := reviewer.Sweep(ctx)
+				reviewed <- err
+			}()
+			<-stalled // now it knows that the game session is not there
+		}))
+		g := s.start("one")
+		game := creator.create().ID
+		g.heartbeat(true)
+		g.starts(game)
+		s.sweep()
+		store.Advance(claimGrace)
+		close(goOn)
+		if err := <-reviewed; err != nil {
+			t.Fatal(err)
+		}
+		wantKind(t, "creating another", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
+		g.heartbeat(true).toldNothing("while it has its game session")
+		if err := g.TerminateServerProcess(ctx, ""); err != nil {
+			t.Fatal(err)
+		}
+		if status := s.describe(game).Status; status != allocator.GameSessionTerminated {
+			t.Errorf("its server process has ended, and the game session is %s", status)
+		}
+	})
+}
+
+func TestServerProcessOfADeadCreatorKeepsItsGameSession(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		stalled, goOn, reviewed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		reviewer := s.beside(meanwhile("review_server_process", func() {
+			close(stalled)
+			<-goOn
+		}))
+		s.start("one")
+		dying, death := openMortal(t, store, meanwhile("create_game_session", func() {
+			store.Advance(time.Second)
+			go func() {
+				_, err := reviewer.Sweep(ctx)
+				reviewed <- err
+			}()
+			<-stalled
+		}))
+		death.after(2) // it has claimed, and created the game session
+		if _, err := dying.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: s.fleet, GameSessionID: "game"}); err == nil {
+			t.Fatal("the creator lives")
+		}
+		if _, err := s.SweepOnly(ctx); err != nil { // which sees that both are there
+			t.Fatal(err)
+		}
+		store.Advance(claimGrace)
+		close(goOn)
+		if err := <-reviewed; err != nil {
+			t.Fatal(err)
+		}
+		wantKind(t, "creating another", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
+	})
+}
+
 func TestServerProcessThatIsNotWellIsNotIdleAgain(t *testing.T) {
 	for what, happen := range map[string]func(t *testing.T, g *gameServer){
 		"unhealthy": func(_ *testing.T, g *gameServer) { g.heartbeat(false) },

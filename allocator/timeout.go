@@ -151,7 +151,7 @@ type dueGame struct {
 
 	fleet  *redis.StringCmd // status of the fleet
 	placed *redis.SliceCmd  // status, try and game session of the placement, if it is kept for one
-	hosted *redis.SliceCmd  // life, game session and status of the server process, if it runs on one
+	hosted *redis.SliceCmd  // life, game session, status and hosts of the server process, if it runs on one
 }
 
 // unsettled tells whether there is something to decide about the game session, beside reservations that are due: it may be new.
@@ -218,7 +218,7 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 				g.placed = pipe.HMGet(ctx, placementKey(placement), "status", "try", "game")
 			}
 			if on, hosted := hostOf(g.facts); hosted {
-				g.hosted = pipe.HMGet(ctx, serverProcessKey(on.ref), "life", "game", "status")
+				g.hosted = pipe.HMGet(ctx, serverProcessKey(on.ref), "life", "game", "status", "hosts")
 			}
 		}
 	})
@@ -281,12 +281,17 @@ func (a *Allocator) settle(ctx context.Context, g dueGame) (verdict, error) {
 	}
 	if on, hosted := hostOf(g.facts); hosted {
 		process := fields(g.hosted.Val())
-		switch {
-		case process.text(0) != on.life || process.text(1) != g.game.text:
-			_, err := a.terminate(ctx, g.game, g.fleetID(), Interrupted, 0)
-			return toEnd, err
-		case process.text(2) == "ENDED": // and somebody ends the game session with it
-			return undecided, nil
+		known := process.text(0) == on.life && process.text(1) == g.game.text && process.text(2) == "ACTIVE" && process.text(3) != ""
+		if !known {
+			switch word, err := a.confirm(ctx, on, g.game); {
+			case err != nil:
+				return undecided, err
+			case word == "NOT_FOUND":
+				_, err := a.terminate(ctx, g.game, g.fleetID(), Interrupted, 0)
+				return toEnd, err
+			case word == "ENDED": // and somebody ends the game session with it
+				return undecided, nil
+			}
 		}
 	}
 	wanted := fleet != ""

@@ -18,6 +18,7 @@
 -- ARGV[9] when to review again what could not be told yet, in ms
 -- ARGV[10] when to review again what the server process is to do, in ms
 -- ARGV[11] until when what the caller knows counts, in ms
+-- ARGV[12] 1 if the server process was known to have its game session when that was looked up, otherwise 0
 --
 -- RETURNS OK instance
 -- RETURNS LOST instance
@@ -28,7 +29,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local names = {
   'life', 'status', 'game', 'healthy_at', 'claimed', 'started', 'connection', 'instance', 'terminate_at', 'terminate_on', 'start_on',
-  'update', 'updated', 'interrupted', 'reason', 'ready', 'unhealthy',
+  'update', 'updated', 'interrupted', 'reason', 'ready', 'unhealthy', 'hosts',
 }
 local p = {}
 for i, text in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
@@ -43,9 +44,10 @@ local lost = silent_from + ARGV[5] <= now
 local over = ARGV[4] == 'TERMINATED' or ARGV[4] == 'ERROR'
 local terminate_at = tonumber(p.terminate_at or '')
 local ended = p.status == 'ENDED' or terminate_at and terminate_at <= now
-local release = p.game and not p.started and ARGV[4] == '' and tonumber(p.claimed) + ARGV[7] <= now
+local gone = p.game and ARGV[12] == '1' and ARGV[4] == ''
+local release = p.game and not p.hosts and ARGV[4] == '' and tonumber(p.claimed) + ARGV[7] <= now
 local started = p.game and not p.started and ARGV[4] == 'ACTIVE'
-local must_end = not terminate_at and (lost or over or ARGV[4] == 'TERMINATING' or p.game and p.started and ARGV[4] == '')
+local must_end = not terminate_at and (lost or over or ARGV[4] == 'TERMINATING' or gone)
 if must_end then
   terminate_at = now + ARGV[8]
 end
@@ -85,11 +87,14 @@ end
 if must_end then
   redis.call('HSET', KEYS[1], 'terminate_at', string.format('%.0f', terminate_at))
 end
+if p.game and ARGV[4] ~= '' then
+  redis.call('HSET', KEYS[1], 'hosts', '1')
+end
 if started then
   redis.call('HSET', KEYS[1], 'started', '1')
 end
 if release then
-  redis.call('HDEL', KEYS[1], 'claim', 'game', 'game_name', 'claimed', 'start_on', 'start_at')
+  redis.call('HDEL', KEYS[1], 'claim', 'game', 'game_name', 'claimed', 'hosts', 'start_on', 'start_at')
 end
 if idle then
   redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', now), ARGV[1])
