@@ -265,6 +265,7 @@ var keyKinds = map[string]keyKind{
 	"idle":               {byName, "zset", (*checker).checkIdle},
 	"reviews":            {unnamed, "zset", membersOf("process:", "")},
 	"attendance":         {unnamed, "hash", (*checker).checkExpiry},
+	"gone":               {byRef, "string", (*checker).checkExpiry},
 	"answer":             {byRefAnd, "string", (*checker).checkExpiry},
 	"placement":          {byRef, "hash", (*checker).checkPlacement},
 	"pending_placements": {unnamed, "zset", membersOf("placement:", "")},
@@ -466,7 +467,7 @@ func (c *checker) checkGameSession(ctx context.Context, k storedKey) error {
 		all, ok, err := c.ask(ctx, checkGameSessionScript, []string{
 			gameSessionKey(game), playerSessionsKey(game), fleetGameSessionsKey(k.partition, fleet), liveGameSessionsKey(k.partition, fleet),
 			deadlinesKey(k.partition), endedGamesKey(k.partition),
-		}, game.text, string(fleet), gone, what, settling.Milliseconds())
+		}, game.text, string(fleet), gone, what, settling.Milliseconds(), reviewInterval.Milliseconds())
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,9 @@
 package allocator_test
 
 import (
+	"context"
+	"crypto/sha256"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,4 +50,110 @@ func TestOutageIsLoggedWhenItBeginsAtTimesAndWhenItEnds(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+func TestShardThatIsAwayStopsNoOther(t *testing.T) {
+	const away = 7
+	store := allocatortest.Miniredis(t)
+	shard := &keyAway{part: fmt.Sprintf("berth:{%d}:", away)}
+	s := newScene(t, store)
+	for sha256.Sum256([]byte(s.fleet))[0] == away { // where its server processes are
+		s.fleet = s.newFleet()
+	}
+	a := open(t, store, func(c *allocator.Config) { c.Redis.AddHook(shard) })
+	var g *gameServer
+	var game allocator.GameSessionID
+	for i := 0; i == 0 || partitionOf(game) == away; i++ {
+		g, game = s.hosting(player(i))
+	}
+	p := s.reserve(game, "late")
+	s.terminateBy(game, allocator.TriggerOnProcessTerminate)
+	shard.isAway.Store(true)
+	for range 60 { // ten minutes: three until it counts as silent, five in which it may end
+		if _, err := a.Sweep(context.Background()); err == nil {
+			t.Fatal("nothing is said of what is away")
+		}
+		store.Advance(10 * time.Second)
+	}
+	if status := s.describe(game).Status; status != allocator.GameSessionTerminated {
+		t.Errorf("the game session is %s", status)
+	}
+	if status := s.read(p.ID).Status; status != allocator.PlayerSessionTimedOut {
+		t.Errorf("the reservation is %s", status)
+	}
+	if p := s.process(g.ID.ProcessID); p != nil {
+		t.Errorf("the server process, which is silent, is %+v", p)
+	}
+}
+
+func TestGameSessionsOfAFleetWhoseDeletionBrokeOffKeepNoOthersWaiting(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		const partition, crowd = 7, 100 // as many as a sweep looks at in one go
+		s := newScene(t, store)
+		ctx := context.Background()
+		in := func(fleet allocator.FleetID, n int) (games []allocator.GameSessionID) {
+			t.Helper()
+			for i := 0; len(games) < n; i++ {
+				name := fmt.Sprint("game-", i)
+				if partitionOf(s.gameSessionNamed(fleet, name)) != partition {
+					continue
+				}
+				game, err := s.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: fleet, MaximumPlayerSessionCount: 4, GameSessionID: name})
+				if err != nil {
+					t.Fatal(err)
+				}
+				games = append(games, game.ID)
+			}
+			return games
+		}
+		other := s.newFleet()
+		in(other, crowd)
+		dying, death := openMortal(t, store)
+		death.after(1) // the fleet is closed then
+		if err := dying.DeleteFleet(ctx, other); err == nil {
+			t.Fatal("the deletion has not broken off")
+		}
+		store.Advance(time.Second)
+		late := s.reserve(in(s.fleet, 1)[0], "late")
+		store.Advance(reservationTimeout)
+		s.sweep()
+		if status := recordStatus(t, store.Client(), late); status != "TIMEDOUT" {
+			t.Errorf("the record of a reservation beside them says %s", status)
+		}
+	})
+}
+
+func TestGameSessionIsSettledThoughAReservationIsDue(t *testing.T) {
+	for name, reserves := range map[string]bool{"nobody has reserved": false, "a reservation is due": true} {
+		t.Run(name, func(t *testing.T) {
+			store := allocatortest.Miniredis(t)
+			s := newScene(t, store)
+			ctx := context.Background()
+			var death *mortality
+			dying, death := openMortal(t, store, meanwhile("create_game_session", func() {
+				if err := s.DeleteFleet(ctx, s.fleet); err != nil {
+					t.Error(err)
+				}
+				death.after(1)
+			}))
+			in := allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 4, GameSessionID: "game"}
+			if _, err := dying.CreateGameSession(ctx, in); err == nil {
+				t.Fatal("the creator lives")
+			}
+			game := s.gameSessionNamed(s.fleet, "game")
+			if reserves {
+				s.reserve(game, "ada")
+			}
+			store.Advance(reservationTimeout)
+			s.sweep()
+			if status := s.describe(game).Status; status != allocator.GameSessionTerminated {
+				t.Errorf("the game session of a fleet that is gone is %s", status)
+			}
+		})
+	}
+}
+
+// gameSessionNamed is what a game session of that name is called in full.
+func (s scene) gameSessionNamed(fleet allocator.FleetID, name string) allocator.GameSessionID {
+	return allocator.GameSessionID(fmt.Sprintf("arn:aws:gamelift:us-east-1::gamesession/%s/%s", fleet, name))
 }

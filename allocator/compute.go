@@ -102,7 +102,8 @@ func (a *Allocator) ListCompute(ctx context.Context, fleetIDOrARN FleetID, locat
 		a.names(computesKey(fleet, location)), readRefs(read), nil)
 }
 
-// DeregisterCompute takes a compute from its fleet. Game sessions that run on it go on. It fails with ErrNotFound.
+// DeregisterCompute takes a compute from its fleet. Game sessions that run on it go on; its server processes without one are told to end. It
+// fails with ErrNotFound.
 func (a *Allocator) DeregisterCompute(ctx context.Context, fleetIDOrARN FleetID, nameOrARN string) error {
 	for {
 		compute, err := a.DescribeCompute(ctx, fleetIDOrARN, nameOrARN)
@@ -118,6 +119,7 @@ func (a *Allocator) DeregisterCompute(ctx context.Context, fleetIDOrARN FleetID,
 		}
 		switch reply.text(0) {
 		case "OK":
+			a.logged(ctx, "having the server processes of a deregistered compute end", a.reviewFleetProcesses(ctx, fleet))
 			return nil
 		case "COMPUTE_NOT_FOUND":
 			return computeNotFound(fleetIDOrARN, nameOrARN)

@@ -75,7 +75,8 @@ type ServerProcessConnection struct {
 }
 
 // AuthenticateServerProcess lets a server process in that has a valid credential for its compute, or the one with which it connected
-// before, even if that has expired since. It costs two round trips, and changes nothing. It fails with ErrUnauthorized.
+// before, even if that has expired since, and as long as the retention after it was given up. It costs two round trips, one more before it
+// fails, and changes nothing. It fails with ErrUnauthorized.
 func (a *Allocator) AuthenticateServerProcess(ctx context.Context, id ServerProcessID, credential Credential) (*ServerProcessConnection, error) {
 	c := &ServerProcessConnection{ID: id, a: a, ref: id.ref(), name: uuid.NewString(), credential: credential.digest()}
 	var compute *redis.IntCmd
@@ -97,11 +98,24 @@ func (a *Allocator) AuthenticateServerProcess(ctx context.Context, id ServerProc
 	valid := credential.Token != "" && int64(expiry.Val()) > now ||
 		credential.Token == "" && credential.Signature != "" && isThere && timeOf(now).Sub(credential.SignedAt).Abs() <= signatureLife
 	returning := c.life.life != "" && stored["credential"] == c.credential
-	switch {
-	case valid, returning:
+	if valid || returning {
 		return c, nil
+	}
+	if c.life.life == "" {
+		gone, err := a.redis.Get(ctx, goneKey(c.ref)).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return nil, a.failed(err, 0)
+		}
+		if gone == c.credential { // it was given up, and is told so when it reports
+			return c, nil
+		}
+	}
+	switch {
 	case !isThere:
 		return nil, failure(ErrUnauthorized, "fleet %s has no compute %s; register it with RegisterCompute", id.FleetID, id.ComputeName)
+	case credential.Signature != "":
+		return nil, failure(ErrUnauthorized, "the connection was signed at %s, and it is %s by the clock of the store, which is more than %v apart; set the clock of the game server. The C# SDK signs in local time: run it in UTC",
+			credential.SignedAt.UTC().Format(time.RFC3339), timeOf(now).Format(time.RFC3339), signatureLife)
 	}
 	return nil, failure(ErrUnauthorized, "the credential is not one of compute %s, or has expired; ask GetComputeAuthToken for a new token", id.ComputeName)
 }
@@ -551,12 +565,12 @@ func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 		starts = starts && on == p.host() && hosted.Status == GameSessionActivating
 		updates = updates && on == p.host()
 		if starts {
-			if err := c.tell(ctx, StartGameSession{*hosted}, "start", game.text, stored["start_at"]); err != nil {
+			if err := c.tell(ctx, p.life, StartGameSession{*hosted}, "start", game.text, stored["start_at"]); err != nil {
 				return err
 			}
 		}
 		if updates {
-			if err := c.tell(ctx, UpdatedGameSession{*hosted}, "update", stored["update"], ""); err != nil {
+			if err := c.tell(ctx, p.life, UpdatedGameSession{*hosted}, "update", stored["update"], ""); err != nil {
 				return err
 			}
 		}
@@ -564,7 +578,7 @@ func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 	if stored["terminate_at"] == "" || stored["terminate_on"] == c.name {
 		return nil
 	}
-	return c.tell(ctx, TerminateProcess{stored.time("terminate_at")}, "terminate", "", "")
+	return c.tell(ctx, p.life, TerminateProcess{stored.time("terminate_at")}, "terminate", "", "")
 }
 
 // readHosted reads a game session, and on which server process it runs; none if it is not there.
@@ -576,11 +590,12 @@ func (a *Allocator) readHosted(ctx context.Context, game ref) (hosted *GameSessi
 // errNotTold says that the connection has failed, which is not for the Allocator to report.
 var errNotTold = errors.New("the connection has failed")
 
-func (c *ServerProcessConnection) tell(ctx context.Context, p Push, what, detail, before string) error {
+// tell tells a life of the process something, and notes that it was told.
+func (c *ServerProcessConnection) tell(ctx context.Context, life string, p Push, what, detail, before string) error {
 	if c.push(ctx, p) != nil {
 		return errNotTold
 	}
-	_, err := c.a.run(ctx, toldServerProcessScript, []string{serverProcessKey(c.ref)}, c.process().life, c.name, what, detail, before)
+	_, err := c.a.run(ctx, toldServerProcessScript, []string{serverProcessKey(c.ref)}, life, c.name, what, detail, before)
 	return err
 }
 

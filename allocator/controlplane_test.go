@@ -354,7 +354,7 @@ func TestGameSessionThatASweepSawInAFleetBeingDeletedEndsWithTheFleet(t *testing
 		if err := <-deleted; err != nil {
 			t.Fatal(err)
 		}
-		s.sweep()
+		s.pass(time.Second)
 		if got := s.describe(allocator.GameSessionID(arnHead + "gamesession/" + string(s.fleet) + "/late")).Status; got != allocator.GameSessionTerminated {
 			t.Errorf("the game session is %s", got)
 		}

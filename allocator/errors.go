@@ -112,6 +112,15 @@ func outcomeUnknown(err error) *Error {
 	}
 }
 
+// partly is the error of a later step: an earlier one has changed something, whatever became of this one.
+func partly(err error) error {
+	var failed *Error
+	if errors.As(err, &failed) && failed.Kind == ErrStoreUnavailable {
+		return outcomeUnknown(failed.Cause)
+	}
+	return err
+}
+
 func unavailable(err error) *Error {
 	return &Error{Kind: ErrStoreUnavailable, Message: "the store is unavailable; nothing was changed, retry later", Cause: err}
 }

@@ -158,15 +158,11 @@ func (a *Allocator) createGameSession(ctx context.Context, in CreateGameSessionI
 			return a.createdBefore(ctx, game, parameters, err)
 		}
 	}
-	policy := AcceptAll
-	if keptFor != "" {
-		policy = DenyAll
-	}
 	args := append([]any{game.text, parameters, host.activation.Milliseconds()}, pairs(
 		"fleet", string(fleet),
 		"id", id,
 		"name", in.Name,
-		"policy", string(policy),
+		"policy", string(AcceptAll),
 		"kept_for", keptFor,
 		"max", strconv.Itoa(in.MaximumPlayerSessionCount),
 		"protection", host.protection,
@@ -186,6 +182,9 @@ func (a *Allocator) createGameSession(ctx context.Context, in CreateGameSessionI
 	if err != nil {
 		if errors.Is(err, ErrStoreUnavailable) { // surely nothing was created
 			a.releaseHost(ctx, host)
+			if limited {
+				a.forgetCreation(ctx, fleet, game, in.CreatorID)
+			}
 		}
 		return nil, err
 	}
@@ -275,6 +274,13 @@ func (a *Allocator) limitCreator(ctx context.Context, fleet FleetID, game ref, c
 			creator, limit.GameSessionsPerCreator, fleet, limit.PeriodMinutes)
 	}
 	return limitGameSessionsScript.unexpected(reply)
+}
+
+// forgetCreation takes back what limitCreator has counted. Should it fail, the creator may create one less in the period.
+func (a *Allocator) forgetCreation(ctx context.Context, fleet FleetID, game ref, creator string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout) // the creator may have gone
+	defer cancel()
+	a.logged(ctx, "taking back a creation", a.redis.ZRem(ctx, creatorKey(fleet, creator), game.text).Err())
 }
 
 // recheckFleet ends a game session that has just been created in a fleet that somebody began to delete meanwhile: one of the
@@ -393,7 +399,7 @@ func (a *Allocator) UpdateGameSession(ctx context.Context, in UpdateGameSessionI
 		stored := reply.list(3).record()
 		updated := a.gameSession(int(reply.int(2)), stored)
 		if on, hosted := hostOf(stored); hosted && (in.Name != nil || in.MaximumPlayerSessionCount != nil || len(in.GameProperties) > 0) {
-			err = a.tellOfUpdate(ctx, on, game)
+			err = partly(a.tellOfUpdate(ctx, on, game, stored["revision"]))
 		}
 		return updated, err
 	case "GAME_SESSION_NOT_FOUND":
@@ -504,7 +510,10 @@ func (a *Allocator) eachGameSession(ctx context.Context, games []ref, longest in
 }
 
 func (a *Allocator) gameSession(count int, stored record) *GameSession {
-	fleet := FleetID(stored["fleet"])
+	fleet, policy := FleetID(stored["fleet"]), PlayerSessionCreationPolicy(stored["policy"])
+	if stored["kept_for"] != "" { // nobody else gets in yet
+		policy = DenyAll
+	}
 	return &GameSession{
 		ID:                          a.gameSessionID(fleet, stored["id"]),
 		Name:                        stored["name"],
@@ -516,7 +525,7 @@ func (a *Allocator) gameSession(count int, stored record) *GameSession {
 		TerminationTime:             stored.time("ended"),
 		CurrentPlayerSessionCount:   count,
 		MaximumPlayerSessionCount:   stored.int("max"),
-		PlayerSessionCreationPolicy: PlayerSessionCreationPolicy(stored["policy"]),
+		PlayerSessionCreationPolicy: policy,
 		ProtectionPolicy:            ProtectionPolicy(stored["protection"]),
 		GameProperties:              stored.properties(),
 		GameSessionData:             stored["data"],
@@ -542,7 +551,7 @@ func (a *Allocator) gameSessionNotFound(id GameSessionID) error {
 }
 
 // gameFactNames are the fields by which it is decided what becomes of a game session.
-var gameFactNames = []string{"status", "fleet", "id", "kept_for", "end_by", "activate_by", "process", "location"}
+var gameFactNames = []string{"status", "fleet", "id", "kept_for", "end_by", "activate_by", "process", "location", "unsettled"}
 
 // host is where a new game session runs.
 type host struct {

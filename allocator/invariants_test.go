@@ -37,7 +37,7 @@ type place struct{ partition, kind, name string }
 func (p place) of(kind, name string) place { return place{p.partition, kind, name} }
 
 var (
-	partitionKey = regexp.MustCompile(`(?s)^berth:\{(\d+)\}:(gs|players|ps|ttl|player|fleet|live|placement|place|seal|process|processes|idle|answer):(.+)$`)
+	partitionKey = regexp.MustCompile(`(?s)^berth:\{(\d+)\}:(gs|players|ps|ttl|player|fleet|live|placement|place|seal|process|processes|idle|gone|answer):(.+)$`)
 	indexKey     = regexp.MustCompile(`^berth:\{(\d+)\}:(deadlines|ended|ended_games|pending_placements|ended_placements|reviews|attendance)$`)
 )
 
@@ -73,7 +73,7 @@ func contentsOf(t rapid.TB, store *allocatortest.Store) contents {
 					hashes[at] = pipe.HGetAll(ctx, key)
 				case "ttl":
 					c.ttls[at] = true
-				case "place", "seal", "answer", "attendance": // notes that expire by themselves
+				case "place", "seal", "answer", "gone", "attendance": // notes that expire by themselves
 				case "":
 					if !strings.HasPrefix(key, "berth:{control}:") {
 						c.alien = append(c.alien, key)

@@ -130,6 +130,9 @@ func idleServerProcessesKey(fleet FleetID, location string) string {
 	return fleetPartition(fleet).prefix() + "idle:" + string(fleet) + ":" + location
 }
 
+// goneKey: string, the digest of the credential of a server process that was given up. It expires.
+func goneKey(r ref) string { return r.partition.prefix() + "gone:" + r.text }
+
 // answerKey: string, how a request of a server process was answered. It expires.
 func answerKey(r ref, digest string) string {
 	return r.partition.prefix() + "answer:" + r.text + ":" + digest

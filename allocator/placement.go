@@ -449,24 +449,20 @@ func (a *Allocator) tryPlacements(ctx context.Context, partitions []partition) e
 			pending[i] = pipe.ZRangeByScore(ctx, pendingPlacementsKey(p), upTo(clock.UnixMilli()))
 		}
 	})
-	if err != nil {
-		return err
-	}
 	var due []ref
 	for i, p := range partitions {
 		due = append(due, refsOf(p, pending[i].Val())...)
 	}
 	next := float64(clock.Add(placementRetry).UnixMilli())
-	err = a.pipelined(ctx, func(pipe redis.Pipeliner) { // so that none that fails keeps others from their turn
+	failed := a.pipelined(ctx, func(pipe redis.Pipeliner) { // so that none that fails keeps others from their turn
 		for _, placement := range due {
 			pipe.ZAddXX(ctx, pendingPlacementsKey(placement.partition), redis.Z{Score: next, Member: placement.text})
 		}
 	})
-	if err != nil {
-		return err
+	if failed == nil {
+		severalAtOnce(len(due), func(i int) { a.logged(ctx, "trying a placement", a.advance(ctx, due[i])) })
 	}
-	severalAtOnce(len(due), func(i int) { a.logged(ctx, "trying a placement", a.advance(ctx, due[i])) })
-	return nil
+	return errors.Join(err, failed)
 }
 
 // purgePlacements deletes the placements whose retention is over.

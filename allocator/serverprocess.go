@@ -262,20 +262,23 @@ func (a *Allocator) confirm(ctx context.Context, p process, game ref) (string, e
 	return "", confirmServerProcessScript.unexpected(reply)
 }
 
+// noGame is in the place of a game session of a server process that must have none.
+const noGame = "none"
+
 // tellToTerminate tells a server process to end, and returns false when it has ended or, if a game session is given, does not have that
 // any more.
 func (a *Allocator) tellToTerminate(ctx context.Context, p process, game string) (bool, error) {
-	return a.tell(ctx, p, game, strconv.FormatInt(terminationGrace.Milliseconds(), 10))
+	return a.tell(ctx, p, game, strconv.FormatInt(terminationGrace.Milliseconds(), 10), "")
 }
 
-// tellOfUpdate tells the server process of a game session that this has changed.
-func (a *Allocator) tellOfUpdate(ctx context.Context, p process, game ref) error {
-	_, err := a.tell(ctx, p, game.text, "")
+// tellOfUpdate tells the server process of a game session of a new revision of this. Should it not get to it, a review does.
+func (a *Allocator) tellOfUpdate(ctx context.Context, p process, game ref, revision string) error {
+	_, err := a.tell(ctx, p, game.text, "", revision)
 	return err
 }
 
-func (a *Allocator) tell(ctx context.Context, p process, game, terminate string) (bool, error) {
-	reply, err := a.runOn(ctx, tellServerProcessScript, p, 3, game, terminate)
+func (a *Allocator) tell(ctx context.Context, p process, game, terminate, revision string) (bool, error) {
+	reply, err := a.runOn(ctx, tellServerProcessScript, p, 3, game, terminate, revision)
 	if err != nil {
 		return false, err
 	}
@@ -315,7 +318,7 @@ func (a *Allocator) finishServerProcess(ctx context.Context, p process, game str
 	if err := a.endHosted(ctx, p, game, reason); err != nil {
 		return err
 	}
-	_, err := a.runOn(ctx, removeServerProcessScript, p, 4)
+	_, err := a.run(ctx, removeServerProcessScript, append(p.keys(4), goneKey(p.ref)), p.text, p.life, a.retention.Milliseconds())
 	return err
 }
 
@@ -348,9 +351,6 @@ func (a *Allocator) reviewServerProcesses(ctx context.Context, partitions []part
 			counts[i] = pipe.ZCard(ctx, reviewsKey(p))
 		}
 	})
-	if err != nil {
-		return err
-	}
 	for i, p := range partitions {
 		if counts[i].Val() > 0 {
 			err = errors.Join(err, a.reviewPartition(ctx, p))
@@ -397,29 +397,36 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 		_, err := a.run(ctx, forgetServerProcessScript, []string{serverProcessKey(r), reviewsKey(r.partition)}, r.text)
 		return err
 	}
-	p, status := storedProcess(r, stored), ""
+	p, status, revision := storedProcess(r, stored), "", ""
 	var hosted *redis.SliceCmd
-	var fleet *redis.IntCmd
+	var fleet, compute *redis.IntCmd
 	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		fleet = pipe.Exists(ctx, fleetKey(p.fleet))
+		compute = pipe.Exists(ctx, computeKey(p.fleet, stored["compute"]))
 		if game, ok := parseRef(stored["game"]); ok {
-			hosted = pipe.HMGet(ctx, gameSessionKey(game), "status", "process")
+			hosted = pipe.HMGet(ctx, gameSessionKey(game), "process", "status", "revision")
 		}
 	})
 	if err != nil {
 		return err
 	}
-	if hosted != nil && fields(hosted.Val()).text(1) == p.host() {
-		status = fields(hosted.Val()).text(0)
+	if hosted != nil && fields(hosted.Val()).text(0) == p.host() {
+		status, revision = fields(hosted.Val()).text(1), fields(hosted.Val()).text(2)
 	}
-	if fleet.Val() == 0 && stored["terminate_at"] == "" { // it was deleted
-		if _, err := a.tellToTerminate(ctx, p, ""); err != nil {
+	if stored["terminate_at"] == "" {
+		switch {
+		case fleet.Val() == 0: // it was deleted
+			_, err = a.tellToTerminate(ctx, p, "")
+		case compute.Val() == 0 && stored["game"] == "": // it was deregistered
+			_, err = a.tellToTerminate(ctx, p, noGame)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	reply, err := a.runOn(ctx, reviewServerProcessScript, p, 3, stored["game"], status, serverProcessLife.Milliseconds(), seen.since,
 		claimGrace.Milliseconds(), terminationGrace.Milliseconds(), reviewInterval.Milliseconds(), startInterval.Milliseconds(),
-		seen.at+attendance.Milliseconds(), cmp.Or(stored["hosts"], "0"))
+		seen.at+attendance.Milliseconds(), cmp.Or(stored["hosts"], "0"), revision)
 	if err != nil {
 		return err
 	}
@@ -443,7 +450,8 @@ func (a *Allocator) reviewServerProcess(ctx context.Context, r ref, seen attende
 	return reviewServerProcessScript.unexpected(reply)
 }
 
-// reviewFleetProcesses has the server processes of a fleet reviewed now. A review tells those whose fleet is gone to end.
+// reviewFleetProcesses has the server processes of a fleet reviewed now. A review tells those whose fleet is gone to end, and those without
+// game session whose compute is.
 func (a *Allocator) reviewFleetProcesses(ctx context.Context, fleet FleetID) error {
 	refs, err := a.redis.ZRange(ctx, serverProcessesKey(fleet), 0, -1).Result()
 	if err != nil {

@@ -302,6 +302,30 @@ func TestServerProcessThatIsGoneForTheServiceIsToldToEnd(t *testing.T) {
 		back.Settle()
 		back.toldNothing("again")
 
+		token, err := s.GetComputeAuthToken(context.Background(), s.fleet, "box")
+		if err != nil {
+			t.Fatal(err)
+		}
+		g = s.connectWith("two", token.Token).activate().heartbeat(true)
+		for range 4 * time.Hour / attendance { // until its token has expired
+			store.Advance(attendance)
+			g.heartbeat(true)
+		}
+		if err := g.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		s.pass(serverProcessLife + 2*grace)
+		back = s.connectWith("two", token.Token)
+		wantKind(t, "reporting", back.HeartbeatServerProcess(context.Background(), true), allocator.ErrNotFound)
+		back.terminates()
+		for _, impostor := range []allocator.ServerProcessID{{FleetID: s.fleet, ComputeName: "box", ProcessID: "three"}, {FleetID: s.fleet, ComputeName: "box", ProcessID: "one"}} {
+			_, err := s.AuthenticateServerProcess(context.Background(), impostor, allocator.Credential{Token: token.Token})
+			wantKind(t, "connecting as "+impostor.ProcessID, err, allocator.ErrUnauthorized)
+		}
+		s.start("two") // another takes its place
+		_, err = s.AuthenticateServerProcess(context.Background(), back.ID, allocator.Credential{Token: token.Token})
+		wantKind(t, "connecting once another has its place", err, allocator.ErrUnauthorized)
+
 		older := s.start("one")
 		store.Advance(time.Second)
 		newer := s.start("one") // under the same name, by mistake
@@ -986,7 +1010,7 @@ func TestSilenceCountsWhileSomebodyCanHear(t *testing.T) {
 	})
 }
 
-func TestDeregisteredComputeKeepsItsServerProcesses(t *testing.T) {
+func TestDeregisteredComputeKeepsItsGameSessionsAlone(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
 		ctx := context.Background()
@@ -997,9 +1021,14 @@ func TestDeregisteredComputeKeepsItsServerProcesses(t *testing.T) {
 		g := s.connectWith("one", token.Token).activate().heartbeat(true)
 		game := s.create().ID
 		g.starts(game)
+		idle := s.start("two")
 		if err := s.DeregisterCompute(ctx, s.fleet, "box"); err != nil {
 			t.Fatal(err)
 		}
+		s.sweep()
+		idle.terminates()
+		g.toldNothing("while it has a game session")
+		wantKind(t, "creating a game session", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
 		if err := g.Close(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -1177,4 +1206,181 @@ func TestNoGameSessionOutlivesItsServerProcess(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestPolicyThatAGameServerSetsIsNotThatOfItsPlacement(t *testing.T) {
+	t.Run("nobody else is let in", func(t *testing.T) {
+		allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+			s := newScene(t, store)
+			ctx := context.Background()
+			var game allocator.GameSessionID
+			a := s.beside(meanwhile("create_player_sessions", func() {
+				_, err := s.CreatePlayerSession(ctx, allocator.CreatePlayerSessionInput{GameSessionID: game, PlayerID: "mallory"})
+				wantKind(t, "reserving", err, allocator.ErrInvalidGameSessionStatus)
+				_, err = s.CreatePlayerSessions(ctx, allocator.CreatePlayerSessionsInput{GameSessionID: game, PlayerIDs: []string{"mallory", "oscar"}})
+				wantKind(t, "reserving as a group", err, allocator.ErrInvalidGameSessionStatus)
+			}))
+			g := a.start("one")
+			placed := a.startPlacement("alice")
+			game = g.next().(allocator.StartGameSession).GameSession.ID
+			accept := allocator.AcceptAll
+			if _, err := s.UpdateGameSession(ctx, allocator.UpdateGameSessionInput{GameSessionID: game, PlayerSessionCreationPolicy: &accept}); err != nil {
+				t.Fatal(err)
+			}
+			if err := g.ActivateGameSession(ctx, game); err != nil {
+				t.Fatal(err)
+			}
+			if p := s.placement(placed); p.Status != allocator.PlacementFulfilled || len(p.PlacedPlayerSessions) != 1 {
+				t.Errorf("the placement is %+v", p)
+			}
+			s.reserve(game, "bob")
+		})
+	})
+	t.Run("it is kept", func(t *testing.T) {
+		allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+			s := newScene(t, store)
+			ctx := context.Background()
+			g := s.start("one")
+			placed := s.startPlacement("alice")
+			game := g.next().(allocator.StartGameSession).GameSession.ID
+			deny := allocator.DenyAll
+			if _, err := s.UpdateGameSession(ctx, allocator.UpdateGameSessionInput{GameSessionID: game, PlayerSessionCreationPolicy: &deny}); err != nil {
+				t.Fatal(err)
+			}
+			if err := g.ActivateGameSession(ctx, game); err != nil {
+				t.Fatal(err)
+			}
+			if p := s.placement(placed); p.Status != allocator.PlacementFulfilled || len(p.PlacedPlayerSessions) != 1 {
+				t.Errorf("the placement is %+v", p)
+			}
+			if policy := s.describe(game).PlayerSessionCreationPolicy; policy != deny {
+				t.Errorf("the policy was set to DENY_ALL, and is %s", policy)
+			}
+		})
+	})
+}
+
+func TestUpdateIsToldThoughItsCallerBreaksOff(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		g, game := s.hosting("one")
+		s.sweep()
+		name := "renamed"
+		_, err := open(t, store, cannotRun("tell_server_process")).UpdateGameSession(context.Background(), allocator.UpdateGameSessionInput{GameSessionID: game, Name: &name})
+		wantOnlyKind(t, "updating", err, allocator.ErrOutcomeUnknown)
+		deny := allocator.DenyAll
+		if _, err := s.UpdateGameSession(context.Background(), allocator.UpdateGameSessionInput{GameSessionID: game, PlayerSessionCreationPolicy: &deny}); err != nil {
+			t.Fatal(err)
+		}
+		g.toldNothing("before a review")
+		for range serverProcessLife / attendance { // by then it is reviewed, as it might be lost
+			store.Advance(attendance)
+			g.heartbeat(true)
+			s.sweep()
+		}
+		if p, ok := g.next().(allocator.UpdatedGameSession); !ok || p.GameSession.Name != name {
+			t.Errorf("it was told %+v", p)
+		}
+		s.pass(attendance)
+		g.heartbeat(true).toldNothing("a second time")
+	})
+}
+
+func TestWhatALifeIsToldIsNotNotedOfTheNext(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := allocator.ServerProcessID{FleetID: s.fleet, ComputeName: "box", ProcessID: "one"}
+		c, err := s.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token.Token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := &gameServer{c, t, make(chan allocator.Push, 10)}
+		again := make(chan struct{})
+		if err := c.Open(ctx, func(_ context.Context, p allocator.Push) error {
+			if _, ends := p.(allocator.TerminateProcess); ends {
+				<-again // its answer to the ping comes late
+			}
+			g.told <- p
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = g.Close(ctx) })
+		g.activate().heartbeat(true)
+		game := s.create().ID
+		g.starts(game)
+		s.terminateBy(game, allocator.ForceTerminate)
+		if err := g.TerminateServerProcess(ctx, ""); err != nil {
+			t.Fatal(err)
+		}
+		g.activate().heartbeat(true)
+		close(again)
+		g.terminates() // of the life before
+		game = s.create().ID
+		g.starts(game)
+		s.terminateBy(game, allocator.ForceTerminate)
+		g.terminates()
+	})
+}
+
+func TestTerminationThatBreaksOffIsNotSaidToHaveChangedNothing(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		for _, breaks := range []string{"terminate_game_session", "finish_game_session"} {
+			s := newScene(t, store)
+			g, game := s.hosting(breaks)
+			in := allocator.TerminateGameSessionInput{GameSessionID: game, Mode: allocator.ForceTerminate}
+			_, err := open(t, store, cannotRun(breaks)).TerminateGameSession(context.Background(), in)
+			wantOnlyKind(t, "terminating without "+breaks, err, allocator.ErrOutcomeUnknown)
+			g.heartbeat(true).terminates()
+		}
+	})
+}
+
+func TestCreationThatSurelyFailedIsNotCounted(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		one, minutes := 1, 15
+		if err := s.UpdateFleetAttributes(ctx, allocator.UpdateFleetAttributesInput{FleetID: s.fleet, GameSessionsPerCreator: &one, PeriodMinutes: &minutes}); err != nil {
+			t.Fatal(err)
+		}
+		s.start("one")
+		s.start("two")
+		in := allocator.CreateGameSessionInput{FleetID: s.fleet, MaximumPlayerSessionCount: 4, CreatorID: "ada"}
+		_, err := open(t, store, cannotRun("create_game_session")).CreateGameSession(ctx, in)
+		wantOnlyKind(t, "creating without the store", err, allocator.ErrStoreUnavailable)
+		if _, err := s.CreateGameSession(ctx, in); err != nil {
+			t.Errorf("creating the first: %v", err)
+		}
+		_, err = s.CreateGameSession(ctx, in)
+		wantKind(t, "creating a second", err, allocator.ErrLimitExceeded)
+	})
+}
+
+func TestTerminationIsAcknowledgedWhenReplicasHaveIt(t *testing.T) {
+	store := allocatortest.SentinelRealTime(t)
+	s := newScene(t, store)
+	careful := open(t, store, func(config *allocator.Config) { config.WaitReplicas, config.WaitTimeout = 2, 100*time.Millisecond })
+	games := make(map[allocator.TerminationMode]allocator.GameSessionID)
+	for _, mode := range []allocator.TerminationMode{allocator.ForceTerminate, allocator.TriggerOnProcessTerminate} {
+		_, games[mode] = s.hosting(string(mode))
+	}
+	replica := store.Nodes()[1]
+	replica.Freeze()
+	for mode, game := range games {
+		_, err := careful.TerminateGameSession(t.Context(), allocator.TerminateGameSessionInput{GameSessionID: game, Mode: mode})
+		wantOnlyKind(t, string(mode)+" while a replica does not answer", err, allocator.ErrOutcomeUnknown)
+	}
+	replica.Thaw()
+	for mode, game := range games {
+		allocatortest.Eventually(t, time.Minute, func() bool {
+			_, err := careful.TerminateGameSession(t.Context(), allocator.TerminateGameSessionInput{GameSessionID: game, Mode: mode})
+			return err == nil
+		}, string(mode)+" is acknowledged")
+	}
 }

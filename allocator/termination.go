@@ -68,17 +68,29 @@ func (a *Allocator) terminateHosted(ctx context.Context, game ref, fleet FleetID
 	if err != nil {
 		return nil, a.failed(err, 0)
 	}
-	told, stored := false, recordOf(gameFactNames, values)
+	stored := recordOf(gameFactNames, values)
 	status := GameSessionStatus(stored["status"])
-	if on, hosted := hostOf(stored); hosted && status != GameSessionTerminated && status != GameSessionError {
-		if told, err = a.tellToTerminate(ctx, on, game.text); err != nil {
-			return nil, err
+	on, hosted := hostOf(stored)
+	if !hosted || status == GameSessionTerminated || status == GameSessionError {
+		return a.terminate(ctx, game, fleet, reason, 0)
+	}
+	told, err := a.tellToTerminate(ctx, on, game.text)
+	switch {
+	case err != nil:
+		return nil, err
+	case !told:
+		return a.terminate(ctx, game, fleet, reason, 0)
+	case mode == ForceTerminate:
+		reply, err := a.terminate(ctx, game, fleet, reason, 0)
+		return reply, partly(err)
+	}
+	reply, err := a.terminate(ctx, game, fleet, reason, terminationGrace)
+	for _, key := range []string{serverProcessKey(on.ref), gameSessionKey(game)} { // nobody ends it now, whom replicas would be asked for
+		if err == nil {
+			err = a.awaitAnother(ctx, key)
 		}
 	}
-	if told && mode == TriggerOnProcessTerminate {
-		return a.terminate(ctx, game, fleet, reason, terminationGrace)
-	}
-	return a.terminate(ctx, game, fleet, reason, 0)
+	return reply, partly(err)
 }
 
 // terminate ends a game session, at once or, if it is not ending already, after a while at the latest. It returns the reply of the script
@@ -89,7 +101,7 @@ func (a *Allocator) terminate(ctx context.Context, game ref, fleet FleetID, reas
 	if err != nil || reply.text(0) != "OK" || within > 0 {
 		return reply, err
 	}
-	return reply, a.finishGameSession(ctx, game, fleet)
+	return reply, partly(a.finishGameSession(ctx, game, fleet))
 }
 
 // finishGameSession ends a game session that is TERMINATING.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -29,13 +30,7 @@ type Swept struct {
 func (a *Allocator) Sweep(ctx context.Context) (Swept, error) {
 	all := allPartitions()
 	swept, err := a.sweep(ctx, all)
-	if err != nil {
-		return swept, err
-	}
-	if err := a.reviewServerProcesses(ctx, all); err != nil {
-		return swept, err
-	}
-	return swept, a.tryPlacements(ctx, all)
+	return swept, errors.Join(err, a.reviewServerProcesses(ctx, all), a.tryPlacements(ctx, all))
 }
 
 // sweep works through the partitions until nothing in them is due. It costs TIME and four commands a partition, in one
@@ -44,10 +39,8 @@ func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, e
 	var swept Swept
 	for len(partitions) > 0 {
 		due, err := a.due(ctx, partitions)
-		if err != nil {
-			return swept, err
-		}
-		timedOut, err := a.timeOut(ctx, due)
+		timedOut, failed := a.timeOut(ctx, due)
+		err = errors.Join(err, failed)
 		swept.TimedOut += timedOut
 		for _, purge := range []func(context.Context, []dueIn) (int, error){a.purge, a.purgeGames, a.purgePlacements} {
 			purged, failed := purge(ctx, due)
@@ -78,7 +71,8 @@ type dueIn struct {
 	more            bool  // more may be due than is listed
 }
 
-// due lists what is due in the partitions, by the clock of the store. Those in which nothing is are left out.
+// due lists what is due in the partitions, by the clock of the store. Those in which nothing is are left out, and with an error those that
+// could not be asked.
 func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, error) {
 	clock, err := a.redis.Time(ctx).Result()
 	if err != nil {
@@ -98,9 +92,6 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 			endedPlacements[i] = pipe.ZRangeByScore(ctx, endedPlacementsKey(p), upTo(over))
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
 	var all []dueIn
 	for i, p := range partitions {
 		d := dueIn{
@@ -118,7 +109,7 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 			all = append(all, d)
 		}
 	}
-	return all, nil
+	return all, err
 }
 
 func upTo(ms int64) *redis.ZRangeBy {
@@ -154,10 +145,10 @@ type dueGame struct {
 	hosted *redis.SliceCmd  // life, game session, status and hosts of the server process, if it runs on one
 }
 
-// unsettled tells whether there is something to decide about the game session, beside reservations that are due: it may be new.
+// unsettled tells whether there is something to decide about the game session, beside reservations that are due.
 func (d dueGame) unsettled() bool {
 	live := d.status() == GameSessionActive || d.status() == GameSessionActivating
-	return live && (len(d.due.Val()) == 0 || d.keptFor() != "")
+	return live && (len(d.due.Val()) == 0 || d.keptFor() != "" || d.facts["unsettled"] != "")
 }
 
 func (d dueGame) status() GameSessionStatus { return GameSessionStatus(d.facts["status"]) }
@@ -170,19 +161,18 @@ func (d dueGame) isPast(fact string) bool { return d.facts.time(fact).UnixMilli(
 // timeOut marks the reservations that are due, ends the game sessions that are TERMINATING, and sees to those that are new.
 func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err error) {
 	games, err := a.dueGames(ctx, due)
-	if err != nil {
-		return 0, err
-	}
 	for _, g := range games {
 		timedOut, failed := a.timeOutIn(ctx, g)
-		err = errors.Join(err, failed) // one damaged game session does not keep the others waiting
+		if failed != nil { // one that cannot be seen to does not keep the others waiting, now or in the next sweep
+			err = errors.Join(err, failed, a.postpone(ctx, g))
+		}
 		marked += timedOut
 	}
 	return marked, err
 }
 
 // dueGames reads what there is to know of the game sessions that are due, in one round trip a shard, and in another when any of
-// them is unsettled.
+// them is unsettled. With an error it leaves out those of which it knows nothing.
 func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error) {
 	var games []dueGame
 	var facts []*redis.SliceCmd
@@ -197,16 +187,16 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 			}
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
 	for i := range games {
-		games[i].facts = recordOf(gameFactNames, facts[i].Val())
+		if values := facts[i].Val(); len(values) > 0 {
+			games[i].facts = recordOf(gameFactNames, values)
+		}
 	}
+	games = slices.DeleteFunc(games, func(g dueGame) bool { return g.facts == nil })
 	if !slices.ContainsFunc(games, dueGame.unsettled) {
-		return games, nil
+		return games, err
 	}
-	err = a.pipelined(ctx, func(pipe redis.Pipeliner) {
+	failed := a.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i := range games {
 			g := &games[i]
 			if !g.unsettled() {
@@ -222,7 +212,13 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 			}
 		}
 	})
-	return games, err
+	return games, errors.Join(err, failed)
+}
+
+// isRead tells whether all is known of a game session that is unsettled: each part may be on another shard, which may be away.
+func (d dueGame) isRead() bool {
+	return (d.fleet.Val() != "" || errors.Is(d.fleet.Err(), redis.Nil)) &&
+		(d.placed == nil || len(d.placed.Val()) > 0) && (d.hosted == nil || len(d.hosted.Val()) > 0)
 }
 
 // timeOutIn sees to one game session that is due.
@@ -235,23 +231,20 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 		return 0, a.failGameSession(ctx, g.game, on)
 	}
 	players := g.due.Val()
+	var again time.Duration
 	if g.unsettled() {
-		verdict, err := a.settle(ctx, g)
-		switch {
+		switch verdict, err := a.settle(ctx, g); {
 		case err != nil || verdict == toEnd:
 			return 0, err
 		case verdict == undecided:
-			g.in.more = false // it stays due, so it would be looked at again at once
-			if len(players) == 0 {
-				return 0, nil
-			}
+			again = reviewInterval
 		}
 	}
 	if len(players) == sweepBatch {
 		g.in.more = true
 	}
 	keys := []string{playerSessionsKey(g.game), deadlinesKey(g.game.partition), endedKey(g.game.partition), gameSessionKey(g.game)}
-	args := []any{g.game.text}
+	args := []any{g.game.text, again.Milliseconds()}
 	for _, player := range players {
 		keys = append(keys, playerSessionKey(ref{g.game.partition, player}))
 		args = append(args, player)
@@ -276,8 +269,8 @@ const (
 // or that the placement has ended or given up the try for which the game session is kept.
 func (a *Allocator) settle(ctx context.Context, g dueGame) (verdict, error) {
 	fleet := FleetStatus(g.fleet.Val())
-	if fleet == FleetDeleting {
-		return undecided, nil // the deletion fails if it knows of the game session
+	if !g.isRead() || fleet == FleetDeleting {
+		return undecided, nil // a deletion fails if it knows of the game session
 	}
 	if on, hosted := hostOf(g.facts); hosted {
 		process := fields(g.hosted.Val())
@@ -318,6 +311,15 @@ func (a *Allocator) settle(ctx context.Context, g dueGame) (verdict, error) {
 		return toStay, a.openGameSession(ctx, g.game, g.keptFor())
 	}
 	return toStay, nil
+}
+
+// postpone has a game session that is due looked at again after the others of its partition.
+func (a *Allocator) postpone(ctx context.Context, g dueGame) error {
+	later := redis.Z{Score: float64(g.in.now + reviewInterval.Milliseconds()), Member: g.game.text}
+	if err := a.redis.ZAddXX(ctx, deadlinesKey(g.game.partition), later).Err(); err != nil {
+		return a.failed(err, 0)
+	}
+	return nil
 }
 
 // purge deletes the player sessions whose retention is over.

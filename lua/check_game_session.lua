@@ -15,6 +15,7 @@
 -- ARGV[4] key of what it belongs to, if that is gone, otherwise empty
 -- ARGV[5] what that is
 -- ARGV[6] how old a game session must be to have to have that, in ms
+-- ARGV[7] for how long what is due may be put off, in ms
 --
 -- A finding is {kind, 1 if mended, what is wrong, key...}.
 --
@@ -86,7 +87,7 @@ elseif open and record[7] then
 elseif status == 'ACTIVATING' then
   unfinished, see_to_by = 'ACTIVATING', tonumber(record[9])
 end
-local stalled = unfinished and (not due or due == 'inf' or tonumber(due) > math.max(now, see_to_by))
+local stalled = unfinished and (not due or due == 'inf' or tonumber(due) > math.max(now + ARGV[7], see_to_by))
 if stalled then
   report('deadline', true, 'the game session is ' .. unfinished .. ' and its deadline is ' .. (due or 'missing') .. ', so nobody sees to it', KEYS[5], KEYS[1])
 end

@@ -1,6 +1,6 @@
 -- create_game_session.lua: stores a new game session, or answers with the one that is already there.
 --
--- It is due at once, so that a sweep sees whether its fleet is still there, and its placement if it has one.
+-- It is due at once, and unsettled until a sweep has seen that its fleet is still there, and its placement if it has one.
 --
 -- KEYS[1] game session                     hash
 -- KEYS[2] game sessions of its fleet       sorted set: game session ref -> creation in ms
@@ -25,10 +25,10 @@ if parameters then
   return {'MISMATCH'}
 end
 
-local record = {'parameters', ARGV[2], 'created', string.format('%.0f', now), 'status', 'ACTIVE'}
+local record = {'parameters', ARGV[2], 'created', string.format('%.0f', now), 'status', 'ACTIVE', 'unsettled', '1'}
 if ARGV[3] ~= '0' then
   record[6] = 'ACTIVATING'
-  record[7], record[8] = 'activate_by', string.format('%.0f', now + ARGV[3])
+  record[9], record[10] = 'activate_by', string.format('%.0f', now + ARGV[3])
 end
 for i = 4, #ARGV do
   record[#record + 1] = ARGV[i]

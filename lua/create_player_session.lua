@@ -24,7 +24,7 @@
 -- RETURNS NOT_ACTIVE game_session_status
 -- RETURNS DENIED
 -- RETURNS FULL max taken
-local game = redis.call('HMGET', KEYS[1], 'status', 'policy', 'max', 'created')
+local game = redis.call('HMGET', KEYS[1], 'status', 'policy', 'max', 'created', 'kept_for')
 if not game[1] then
   return {'GAME_SESSION_NOT_FOUND'}
 end
@@ -35,7 +35,7 @@ local created = string.format('%.0f', now)
 local reply
 if game[1] ~= 'ACTIVE' then
   reply = {'NOT_ACTIVE', game[1]}
-elseif game[2] ~= 'ACCEPT_ALL' then
+elseif game[2] ~= 'ACCEPT_ALL' or game[5] then
   reply = {'DENIED'}
 else
   local taken = redis.call('ZCOUNT', KEYS[2], '(' .. created, '+inf')

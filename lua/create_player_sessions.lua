@@ -1,7 +1,7 @@
 -- create_player_sessions.lua: reserves a slot of a game session for each player of a group, or for none of them.
 --
 -- The rules are those of create_player_session.lua; but a placement may reserve in the game session that is kept for
--- it. A group that is already there, whole, is answered as it stands: that is how a retry reserves nothing twice.
+-- it, whatever its policy. A group that is already there, whole, is answered as it stands: that is how a retry reserves nothing twice.
 --
 -- KEYS[1] game session           hash
 -- KEYS[2] its player sessions    sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
@@ -63,7 +63,7 @@ local taken = redis.call('ZCOUNT', KEYS[2], '(' .. created, '+inf')
 local refused = true
 if game[1] ~= 'ACTIVE' then
   reply = {'NOT_ACTIVE', game[1]}
-elseif game[2] ~= 'ACCEPT_ALL' and game[5] ~= ARGV[4] then
+elseif game[5] and game[5] ~= ARGV[4] or not game[5] and game[2] ~= 'ACCEPT_ALL' then
   reply = {'DENIED'}
 elseif taken + group - known > tonumber(game[3]) then
   reply = {'FULL', game[3], taken}

@@ -9,6 +9,5 @@ if redis.call('HGET', KEYS[1], 'kept_for') ~= ARGV[1] then
   return {'NOT_KEPT'} -- for this try, or no longer
 end
 
-redis.call('HSET', KEYS[1], 'policy', 'ACCEPT_ALL')
 redis.call('HDEL', KEYS[1], 'kept_for')
 return {'OK'}

@@ -19,6 +19,7 @@
 -- ARGV[10] when to review again what the server process is to do, in ms
 -- ARGV[11] until when what the caller knows counts, in ms
 -- ARGV[12] 1 if the server process was known to have its game session when that was looked up, otherwise 0
+-- ARGV[13] revision of the game session; empty for none
 --
 -- RETURNS OK instance
 -- RETURNS LOST instance
@@ -52,6 +53,10 @@ if must_end then
   terminate_at = now + ARGV[8]
 end
 local interrupted = (p.interrupted or lost) and p.game and ARGV[4] ~= '' and not over
+local revised = p.game and tonumber(ARGV[13] or '') or 0
+if revised > tonumber(p.update or 0) then
+  p.update = ARGV[13]
+end
 local starting = p.game and not (p.started or started or release or over or terminate_at)
 local untold = starting and ARGV[4] == 'ACTIVATING' and p.start_on ~= p.connection
   or terminate_at and p.terminate_on ~= p.connection
@@ -79,9 +84,9 @@ elseif interrupted then
   reply = {'LOST', p.instance or ''}
 end
 
-if ended then
-  redis.call('HSET', KEYS[1], 'status', 'ENDED')
-elseif lost then
+if ended and p.status ~= 'ENDED' then
+  redis.call('HSET', KEYS[1], 'status', 'ENDED', 'given_up', '1')
+elseif lost and not ended then
   redis.call('HSET', KEYS[1], 'interrupted', '1')
 end
 if must_end then
@@ -89,6 +94,9 @@ if must_end then
 end
 if p.game and ARGV[4] ~= '' then
   redis.call('HSET', KEYS[1], 'hosts', '1')
+end
+if revised > 0 and p.update == ARGV[13] then
+  redis.call('HSET', KEYS[1], 'update', ARGV[13])
 end
 if started then
   redis.call('HSET', KEYS[1], 'started', '1')

@@ -1,5 +1,7 @@
 -- update_game_session.lua: changes settings of a game session that has not ended, and adds or changes game properties.
 --
+-- A change that its server process is to be told of makes a new revision.
+--
 -- When the maximum is lowered, the highest that it ever was is kept as `peak`: so many may hold slots, and never more.
 --
 -- KEYS[1] game session         hash
@@ -22,7 +24,7 @@ end
 if status ~= 'ACTIVE' and status ~= 'ACTIVATING' then
   return {'ENDED', status}
 end
-local properties, added = 0, 0
+local properties, added, revised = 0, 0, false
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
   if string.sub(field, 1, 9) == 'property:' then
     properties = properties + 1
@@ -32,6 +34,7 @@ for i = 2, #ARGV, 2 do
   if ARGV[i] == 'max' and tonumber(ARGV[i + 1]) < tonumber(known[2]) then
     peak = math.max(tonumber(known[2]), tonumber(known[3] or 0))
   end
+  revised = revised or ARGV[i] ~= 'policy' and ARGV[i] ~= 'protection' and redis.call('HGET', KEYS[1], ARGV[i]) ~= ARGV[i + 1]
   if string.sub(ARGV[i], 1, 9) == 'property:' and redis.call('HEXISTS', KEYS[1], ARGV[i]) == 0 then
     added = added + 1
   end
@@ -46,5 +49,8 @@ if #ARGV > 1 then
 end
 if peak then
   redis.call('HSET', KEYS[1], 'peak', peak)
+end
+if revised then
+  redis.call('HINCRBY', KEYS[1], 'revision', 1)
 end
 return {'OK', now, count, redis.call('HGETALL', KEYS[1])}
