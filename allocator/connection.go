@@ -555,7 +555,7 @@ func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 		return nil
 	}
 	game, hasGame := parseRef(stored["game"])
-	starts := hasGame && stored["started"] == "" && stored["terminate_at"] == "" && (stored["start_on"] != c.name || stored["start_at"] != "" && stored.time("start_at").Add(startAgain).UnixMilli() <= now)
+	starts := hasGame && stored["started"] == "" && stored["terminate_at"] == "" && (stored["start_on"] == "" || stored["start_at"] != "" && stored.time("start_at").Add(startAgain).UnixMilli() <= now)
 	updates := hasGame && stored["update"] != stored["updated"]
 	if starts || updates {
 		hosted, on, err := c.a.readHosted(ctx, game)

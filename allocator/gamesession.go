@@ -398,7 +398,8 @@ func (a *Allocator) UpdateGameSession(ctx context.Context, in UpdateGameSessionI
 	case "OK":
 		stored := reply.list(3).record()
 		updated := a.gameSession(int(reply.int(2)), stored)
-		if on, hosted := hostOf(stored); hosted && (in.Name != nil || in.MaximumPlayerSessionCount != nil || len(in.GameProperties) > 0) {
+		told := in.Name != nil || in.MaximumPlayerSessionCount != nil || len(in.GameProperties) > 0
+		if on, hosted := hostOf(stored); hosted && told && stored["revision"] != "" { // without one nothing was ever changed
 			err = partly(a.tellOfUpdate(ctx, on, game, stored["revision"]))
 		}
 		return updated, err

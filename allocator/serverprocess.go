@@ -56,8 +56,9 @@ const (
 	// claimGrace is how long a server process is kept for a game session that is not there: longer than a call takes to create it. Should one
 	// take longer, the game session ends, as when the process has.
 	claimGrace = 10 * time.Second
-	// startAgain is after what time a server process that does not activate its game session is told again to start it, when it reports: once
-	// over each connection, for it would begin anew each time.
+	// startAgain is after what time a server process that does not activate its game session is told again to start it, when it reports. It
+	// has surely received what it was told; but a Server SDK that was not ready may have passed it over. It is told once more only, for it
+	// may be loading, and would begin anew each time.
 	startAgain = time.Minute
 	// attendance is for how long it counts that somebody has seen to the server processes of a partition. Game servers find their way back
 	// well within the time that is left to them of serverProcessLife.

@@ -1286,6 +1286,37 @@ func TestUpdateIsToldThoughItsCallerBreaksOff(t *testing.T) {
 	})
 }
 
+func TestUpdateThatChangesNothingIsNotTold(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		g, game := s.hosting("one")
+		update := func(name string) {
+			t.Helper()
+			most := 4
+			in := allocator.UpdateGameSessionInput{GameSessionID: game, Name: &name, MaximumPlayerSessionCount: &most, GameProperties: map[string]string{"map": name}}
+			if _, err := s.UpdateGameSession(context.Background(), in); err != nil {
+				t.Fatal(err)
+			}
+		}
+		update("one")
+		g.next()
+		update("one")
+		s.pass(time.Second)
+		g.heartbeat(true).toldNothing("of what it knows")
+		update("two")
+		if p, ok := g.next().(allocator.UpdatedGameSession); !ok || p.GameSession.Name != "two" {
+			t.Errorf("it was told %+v", p)
+		}
+
+		other, game := s.hosting("two")
+		same := 4
+		if _, err := s.UpdateGameSession(context.Background(), allocator.UpdateGameSessionInput{GameSessionID: game, MaximumPlayerSessionCount: &same}); err != nil {
+			t.Fatal(err)
+		}
+		other.toldNothing("of what never changed")
+	})
+}
+
 func TestWhatALifeIsToldIsNotNotedOfTheNext(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)

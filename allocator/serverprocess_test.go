@@ -564,11 +564,10 @@ func TestServerProcessIsToldWhereItIs(t *testing.T) {
 		clockwork(t, other.Allocator)
 		clockwork(t, third.Allocator)
 		g := other.start("one") // connected elsewhere
+		broken := other.connectHalfOpen("one")
 		game := s.create()
-		if p, ok := g.next().(allocator.StartGameSession); !ok || p.GameSession.ID != game.ID {
-			t.Fatalf("it was told %+v", p)
-		}
-		again := third.connect("one") // it comes back elsewhere, before it has done what it was told
+		broken.tries()
+		again := third.connect("one") // it comes back elsewhere
 		if p, ok := again.next().(allocator.StartGameSession); !ok || p.GameSession.ID != game.ID {
 			t.Fatalf("when it was back it was told %+v", p)
 		}
@@ -618,11 +617,35 @@ func TestServerProcessThatDoesNotActivateIsToldAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		g = s.connect("one").heartbeat(true)
-		g.starts(game)
+		g.toldNothing("a third time, over another connection")
+		if err := g.ActivateGameSession(context.Background(), game); err != nil {
+			t.Fatal(err)
+		}
 		store.Advance(startAgain)
 		g.heartbeat(true)
 		s.sweep()
 		g.toldNothing("once it has activated the game session")
+	})
+}
+
+func TestServerProcessThatReconnectsWhileItLoadsIsNotToldToBeginAnew(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		g := s.start("one")
+		game := s.create().ID
+		g.next() // and has surely got that
+		for range 3 {
+			if err := g.Close(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			store.Advance(time.Second)
+			g = s.connect("one").heartbeat(true)
+			s.sweep()
+			g.toldNothing("within a minute")
+		}
+		store.Advance(startAgain)
+		g.heartbeat(true)
+		g.starts(game)
 	})
 }
 

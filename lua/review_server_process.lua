@@ -58,7 +58,7 @@ if revised > tonumber(p.update or 0) then
   p.update = ARGV[13]
 end
 local starting = p.game and not (p.started or started or release or over or terminate_at)
-local untold = starting and ARGV[4] == 'ACTIVATING' and p.start_on ~= p.connection
+local untold = starting and ARGV[4] == 'ACTIVATING' and not p.start_on
   or terminate_at and p.terminate_on ~= p.connection
   or p.update ~= p.updated
 untold = untold and p.connection -- it is looked up anyway when it connects

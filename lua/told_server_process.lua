@@ -17,9 +17,9 @@ if known[1] ~= ARGV[1] or ARGV[3] == 'start' and known[2] ~= ARGV[4] then
   return {'NOT_FOUND'}
 end
 
-if ARGV[3] == 'start' and known[3] == ARGV[2] then
+if ARGV[3] == 'start' and known[3] then
   if known[4] == ARGV[5] then
-    redis.call('HDEL', KEYS[1], 'start_at') -- twice is enough over one connection
+    redis.call('HDEL', KEYS[1], 'start_at') -- twice is enough
   end
 elseif ARGV[3] == 'start' then
   redis.call('HSET', KEYS[1], 'start_on', ARGV[2], 'start_at', now)
