@@ -107,16 +107,18 @@ const remindInterval = time.Minute
 // that it still does, and that it is done again, so that a store that is away does not fill the log.
 func (a *Allocator) chronicle(what string) func(ctx context.Context, err error) {
 	var failures int // in a row
-	var logged time.Time
+	var began, logged time.Time
 	return func(ctx context.Context, err error) {
 		switch {
 		case err == nil && failures > 0:
-			a.log.InfoContext(ctx, "clockwork: "+what+" is done again", "failures", failures)
+			a.log.InfoContext(ctx, "clockwork: "+what+" recovered", "failures", failures, "after", time.Since(began).Truncate(time.Millisecond))
 			failures = 0
 		case err == nil || ctx.Err() != nil:
 		case failures == 0 || time.Since(logged) >= remindInterval:
+			if logged = time.Now(); failures == 0 {
+				began = logged
+			}
 			failures++
-			logged = time.Now()
 			a.log.WarnContext(ctx, "clockwork: "+what+" failed; it is tried again", "failures", failures, "error", err)
 		default:
 			failures++

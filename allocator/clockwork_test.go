@@ -41,8 +41,8 @@ func TestOutageIsLoggedWhenItBeginsAtTimesAndWhenItEnds(t *testing.T) {
 		death.undo()
 		pass(time.Minute)
 		for _, work := range []string{"heartbeat", "sweep", "placements", "server processes"} {
-			if n := strings.Count(log.String(), `level=INFO msg="clockwork: `+work+` is done again" failures=12`); n != 1 {
-				t.Errorf("after an outage of %v it logged %d times that %s is done again:\n%s", outage, n, work, &log)
+			if n := strings.Count(log.String(), `level=INFO msg="clockwork: `+work+` recovered" failures=12`); n != 1 {
+				t.Errorf("after an outage of %v it logged %d times that %s recovered:\n%s", outage, n, work, &log)
 			}
 		}
 		if n, want := strings.Count(log.String(), "\n"), 4*wantWarnings+4; n != want {

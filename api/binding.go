@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -89,6 +90,7 @@ type handler struct {
 	gameServers  *gameServers
 	pingTimeout  time.Duration
 	givenUpAfter time.Duration
+	outages      *outages
 	log          *slog.Logger
 }
 
@@ -179,11 +181,38 @@ func retryToken(header http.Header) string {
 
 // report logs what a caller is not told of an error.
 func (h handler) report(ctx context.Context, operation, request string, err error) {
-	level := slog.LevelDebug
-	if exceptionOf(err).status >= http.StatusInternalServerError {
+	level, failures := slog.LevelDebug, 1
+	switch {
+	case errors.Is(err, allocator.ErrStoreUnavailable), errors.Is(err, allocator.ErrOutcomeUnknown):
+		if n, due := h.outages.count(time.Now()); due {
+			level, failures = slog.LevelError, n
+		}
+	case exceptionOf(err).status >= http.StatusInternalServerError:
 		level = slog.LevelError
 	}
-	h.log.Log(ctx, level, "operation failed", "operation", operation, "request_id", request, "error", err)
+	h.log.Log(ctx, level, "operation failed", "operation", operation, "request_id", request, "failures", failures, "error", err)
+}
+
+// outageInterval is how often it is logged that requests fail because the store is unavailable. Thousands a second may.
+const outageInterval = 10 * time.Second
+
+// outages counts requests that fail because the store is unavailable.
+type outages struct {
+	mu     sync.Mutex
+	failed int // since it was logged
+	logged time.Time
+}
+
+// count counts one more, and returns how many there were since this was logged if it is to be logged again.
+func (o *outages) count(now time.Time) (failed int, due bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failed++
+	if now.Sub(o.logged) < outageInterval {
+		return 0, false
+	}
+	failed, o.failed, o.logged = o.failed, 0, now
+	return failed, true
 }
 
 // read decodes the body of a request. An empty body sets no member.

@@ -1105,6 +1105,29 @@ func TestRequestThatMetAnOutageIsDoneLater(t *testing.T) {
 	}
 }
 
+func TestOutageOfTheStoreDoesNotFillTheLog(t *testing.T) {
+	s := newService(t)
+	i := s.newInstance()
+	i.gate.close()
+	const calls = 20
+	for range calls {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{}`))
+		r.Header.Set("X-Amz-Target", "GameLift.ListFleets")
+		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		answer := httptest.NewRecorder()
+		i.Service.ServeHTTP(answer, r)
+		if answer.Code != http.StatusInternalServerError {
+			t.Errorf("a call is answered with %d %s", answer.Code, answer.Body)
+		}
+	}
+	if lines := s.log.linesWith("level=ERROR", "operation failed"); len(lines) != 1 || !strings.Contains(lines[0], "failures=1 ") {
+		t.Errorf("it logged\n%s", strings.Join(lines, "\n"))
+	}
+	if lines := s.log.linesWith("level=DEBUG", "operation failed"); len(lines) != calls-1 {
+		t.Errorf("of %d calls it logged at debug\n%s", calls, strings.Join(lines, "\n"))
+	}
+}
+
 // gate stands between an instance and its store.
 type gate struct {
 	mu      sync.Mutex

@@ -69,6 +69,7 @@ func New(config Config) *Service {
 		gameServers:  &gameServers{all: make(map[*gameServer]bool)},
 		pingTimeout:  cmp.Or(config.PingTimeout, 15*time.Second),
 		givenUpAfter: cmp.Or(config.GivenUpAfter, 15*time.Second),
+		outages:      new(outages),
 		log:          config.Logger,
 	}
 

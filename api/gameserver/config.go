@@ -51,7 +51,7 @@ type Config struct {
 	// RequestTimeout is how long a request waits for its answer, and an attempt to connect for its success. Default 20 s.
 	RequestTimeout time.Duration
 	// Backoff is how long to wait before connecting again after so many failures in a row, 1 or more. Default: 1 s, doubled each time up
-	// to 32 s, of which up to half is taken off at random.
+	// to 8 s, of which up to half is taken off at random.
 	Backoff func(failures int) time.Duration
 	// Attempts is how often Connect tries. Once connected, a process never stops trying. Default 8.
 	Attempts int
@@ -137,7 +137,7 @@ func (c *Config) complete() error {
 }
 
 func backoff(failures int) time.Duration {
-	wait := min(time.Second<<min(failures-1, 5), 32*time.Second)
+	wait := time.Second << min(failures-1, 3)
 	return wait - rand.N(wait/2)
 }
 

@@ -198,7 +198,7 @@ func TestReconnectsBackOff(t *testing.T) {
 	})
 }
 
-func TestDefaultBackoffGrowsUpTo32Seconds(t *testing.T) {
+func TestDefaultBackoffGrowsUpTo8Seconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t)
 		s.down.Store(true)
@@ -211,7 +211,7 @@ func TestDefaultBackoffGrowsUpTo32Seconds(t *testing.T) {
 			t.Fatal("connected")
 		}
 		for i := 1; i < len(at); i++ {
-			most := min(time.Second<<min(i-1, 10), 32*time.Second)
+			most := min(time.Second<<min(i-1, 10), 8*time.Second)
 			if got := at[i].Sub(at[i-1]); got > most || got < most/2 {
 				t.Errorf("waited for %v after %d failures, want %v to %v", got, i, most/2, most)
 			}

@@ -71,19 +71,20 @@ func (s *Server) receive(p *player, playerSessionID string) {
 		s.play(p)
 		s.log.Info("a player has left", "player", p.name)
 	case ok && refused(err):
+		s.log.Info("a player was refused", "player_session", clean(playerSessionID), "reason", err)
 		p.write("* you cannot play: " + clean(refusal.Message))
 		return
 	case s.ctx.Err() != nil:
 		p.write("* the game server ends; goodbye")
 		return
 	default: // it may have been accepted
-		s.log.Warn("a player was not let in", "error", err)
+		s.log.Warn("a player was not let in", "player_session", playerSessionID, "error", err)
 		p.write("* you cannot play now: the service does not answer; try again later")
 	}
 	p.closeWrite() // so that the player need not wait for the service
-	err = s.insist(func(ctx context.Context) error { return s.process.RemovePlayerSession(ctx, game, playerSessionID) })
+	err = s.insist(func(ctx context.Context) error { return s.process.RemovePlayerSession(ctx, game, playerSessionID) }, "player_session", playerSessionID)
 	if err != nil && s.ctx.Err() == nil {
-		s.log.Warn("a player session was not removed", "error", err)
+		s.log.Warn("a player session was not removed", "player_session", playerSessionID, "error", err)
 	}
 }
 

@@ -24,8 +24,10 @@ const (
 	maxConnections = 1024
 	// endTimeout is how long the service may take to hear that the process ends.
 	endTimeout = 10 * time.Second
-	// pause is how long to wait before a request is made again that the service could not answer.
-	pause = time.Second
+	// pause is how long to wait before a request is made again that the service could not answer, and longestPause how long when it was made
+	// many times.
+	pause        = time.Second
+	longestPause = 8 * time.Second
 )
 
 // Config says which process of a game server this is.
@@ -143,7 +145,7 @@ func (s *Server) finish() {
 // host begins the game session. Players may come as soon as it is activated, so the room is open before.
 func (s *Server) host(process *gameserver.Process, session gameserver.GameSession) {
 	s.room.open(session.GameSessionID)
-	err := s.insist(func(ctx context.Context) error { return process.ActivateGameSession(ctx, session.GameSessionID) })
+	err := s.insist(func(ctx context.Context) error { return process.ActivateGameSession(ctx, session.GameSessionID) }, "game_session", session.GameSessionID)
 	if err != nil {
 		s.end(fmt.Errorf("the game session cannot begin: %w", err))
 		return
@@ -151,16 +153,22 @@ func (s *Server) host(process *gameserver.Process, session gameserver.GameSessio
 	s.log.Info("the game session has begun", "game_session", session.GameSessionID, "slots", session.MaximumPlayerSessionCount)
 }
 
-// insist makes a request again until the service answers it, or the process is to end.
-func (s *Server) insist(request func(context.Context) error) error {
-	for {
+// insist makes a request again until the service answers it, or the process is to end. The log says what it is about.
+func (s *Server) insist(request func(context.Context) error, about ...any) error {
+	log := s.log.With(about...)
+	for attempt := 1; ; attempt++ {
 		err := request(s.ctx)
-		if err == nil || refused(err) || s.ctx.Err() != nil {
+		switch {
+		case err == nil && attempt > 1:
+			log.Info("the service has done what it was asked for", "attempts", attempt)
+			return nil
+		case err == nil || refused(err) || s.ctx.Err() != nil:
 			return err
+		case attempt == 1:
+			log.Warn("the service could not do what it was asked for; asking until it does", "error", err)
 		}
-		s.log.Warn("the service does not answer; asking again", "error", err)
 		select {
-		case <-time.After(pause):
+		case <-time.After(min(pause<<min(attempt-1, 10), longestPause)):
 		case <-s.ctx.Done():
 		}
 	}
