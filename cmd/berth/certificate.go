@@ -86,7 +86,7 @@ func (f *certificateFiles) read() error {
 	f.seen = f.state() // first: what changes meanwhile is read again
 	certificate, err := tls.LoadX509KeyPair(f.cert, f.key)
 	if err != nil {
-		return err
+		return fmt.Errorf("certificate %s, key %s: %w", f.cert, f.key, err)
 	}
 	logCertificate(f.log, &certificate)
 	f.current = &certificate

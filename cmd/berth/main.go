@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
 	"syscall"
 
@@ -31,6 +32,10 @@ func main() {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
+	if name := emptyFlag(parsed); name != "" {
+		parsed.Errorf("--%s is empty; give it a value, or leave it out", name)
+		parsed.Exit(exitUsage)
+	}
 	if err := parsed.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "berth:", err)
 		if errors.Is(err, errBroken) {
@@ -38,6 +43,38 @@ func main() {
 		}
 		os.Exit(1)
 	}
+}
+
+// exitUsage is the status with which kong ends the program after a mistake in the flags.
+const exitUsage = 80
+
+// emptyFlag is the name of a flag that was given without a value: perhaps a variable was not set that should have been, and without --redis,
+// say, nothing would be kept. There is none of which that is a value.
+func emptyFlag(parsed *kong.Context) string {
+	given := make(map[*kong.Flag]bool)
+	for _, p := range parsed.Path {
+		given[p.Flag] = true
+	}
+	for _, flag := range parsed.Flags() {
+		for _, name := range flag.Envs {
+			_, isSet := os.LookupEnv(name)
+			given[flag] = given[flag] || isSet
+		}
+		if given[flag] && isEmpty(flag.Target) {
+			return flag.Name
+		}
+	}
+	return ""
+}
+
+func isEmpty(value reflect.Value) bool {
+	switch value.Kind() {
+	case reflect.Slice:
+		return value.Len() == 0
+	case reflect.String, reflect.Struct:
+		return value.IsZero()
+	}
+	return false
 }
 
 type versionCommand struct{}
