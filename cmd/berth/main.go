@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -38,6 +39,9 @@ func main() {
 	}
 	if err := parsed.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "berth:", err)
+		if advice := adviceOn(err); advice != "" {
+			fmt.Fprintln(os.Stderr, "berth:", advice)
+		}
 		if errors.Is(err, errBroken) {
 			os.Exit(2)
 		}
@@ -75,6 +79,22 @@ func isEmpty(value reflect.Value) bool {
 		return value.IsZero()
 	}
 	return false
+}
+
+// adviceOn is what to do about an answer of Redis that comes of the wrong flags; empty if there is nothing to say.
+func adviceOn(err error) string {
+	for _, of := range []struct{ answer, advice string }{
+		{"cluster support disabled", "this Redis is no cluster; begin --redis with redis://"},
+		{"unknown command 'sentinel'", "what --redis names is no Sentinel; begin it with redis:// if it is the Redis itself"},
+		{"MOVED ", "this Redis is a cluster; begin --redis with redis-cluster://"},
+		{"WRONGPASS", "the user or password in --redis is wrong: redis://user:password@host:port"},
+		{"NOAUTH", "this Redis wants a password; put it into --redis: redis://:password@host:port"},
+	} {
+		if strings.Contains(strings.ToLower(err.Error()), strings.ToLower(of.answer)) {
+			return of.advice
+		}
+	}
+	return ""
 }
 
 type versionCommand struct{}

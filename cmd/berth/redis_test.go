@@ -63,3 +63,18 @@ func TestStoreOfAnotherRegionIsRefused(t *testing.T) {
 		t.Errorf("it wrote\n%s", wrote)
 	}
 }
+
+func TestWrongKindOfRedisIsExplained(t *testing.T) {
+	node := strings.TrimPrefix(allocatortest.Redis(t).URL(), "redis://")
+	for url, advice := range map[string]string{
+		"redis-cluster://" + node: "this Redis is no cluster; begin --redis with redis://",
+		"redis-sentinel://" + strings.Split(node, "/")[0] + "?master_name=main": "no Sentinel; begin it with redis://",
+		"redis://anybody:wrong@" + node:                                         "the user or password in --redis is wrong",
+	} {
+		for _, command := range [][]string{{"serve", "--addr=127.0.0.1:0", "--redis", url}, {"check", "--redis", url}} {
+			if wrote := failing(t, command...); !strings.Contains(wrote, advice) {
+				t.Errorf("%s with %s says %s", command[0], url, wrote)
+			}
+		}
+	}
+}
