@@ -90,6 +90,7 @@
 //	berth:{p}:attendance           hash        since when there has always been somebody who sees to them; expires after a while
 //	berth:{p}:reviews              sorted set  server process → when it is to be reviewed next
 //	berth:{p}:answer:<ref>:<digest>  string    how a request of a server process was answered; expires after a while
+//	berth:{p}:gone:<ref>           string      with what a server process that was given up may come back, to be told to end; expires with the retention
 //	berth:{p}:mark                 string      written before a wait for replicas; expires at once
 //	berth:{control}:…                          the control plane, the instances, and what the store keeps for good
 //
