@@ -67,9 +67,16 @@ func TestShardThatIsAwayStopsNoOther(t *testing.T) {
 		g, game = s.hosting(player(i))
 	}
 	p := s.reserve(game, "late")
+	other := scene{s.Allocator, t, store, s.newFleet()} // without server processes
+	elsewhere := other.newGameSession(1)
+	for partitionOf(elsewhere) == away {
+		elsewhere = other.newGameSession(1)
+	}
+	reserved := s.reserve(elsewhere, "late")
+	placed := s.startPlacement("alice") // which nothing can host while the fleet has server processes
 	s.terminateBy(game, allocator.TriggerOnProcessTerminate)
 	shard.isAway.Store(true)
-	for range 60 { // ten minutes: three until it counts as silent, five in which it may end
+	for range 57 { // nine and a half minutes: three until it counts as silent, five in which it may end; after ten the placement times out
 		if _, err := a.Sweep(context.Background()); err == nil {
 			t.Fatal("nothing is said of what is away")
 		}
@@ -78,11 +85,17 @@ func TestShardThatIsAwayStopsNoOther(t *testing.T) {
 	if status := s.describe(game).Status; status != allocator.GameSessionTerminated {
 		t.Errorf("the game session is %s", status)
 	}
-	if status := s.read(p.ID).Status; status != allocator.PlayerSessionTimedOut {
-		t.Errorf("the reservation is %s", status)
+	if status := s.read(p.ID).Status; status != allocator.PlayerSessionCompleted && status != allocator.PlayerSessionTimedOut {
+		t.Errorf("the reservation in it is %s", status)
+	}
+	if status := recordStatus(t, store.Client(), reserved); status != "TIMEDOUT" {
+		t.Errorf("the record of another reservation says %s", status)
 	}
 	if p := s.process(g.ID.ProcessID); p != nil {
 		t.Errorf("the server process, which is silent, is %+v", p)
+	}
+	if status := s.placement(placed).Status; status != allocator.PlacementFulfilled {
+		t.Errorf("the placement is %s", status)
 	}
 }
 

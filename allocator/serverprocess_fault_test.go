@@ -306,6 +306,10 @@ func TestServerProcessThatIsGoneForTheServiceIsToldToEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		ended := s.connectWith("four", token.Token).activate().heartbeat(true)
+		if err := ended.TerminateServerProcess(context.Background(), ""); err != nil {
+			t.Fatal(err)
+		}
 		g = s.connectWith("two", token.Token).activate().heartbeat(true)
 		for range 4 * time.Hour / attendance { // until its token has expired
 			store.Advance(attendance)
@@ -322,6 +326,8 @@ func TestServerProcessThatIsGoneForTheServiceIsToldToEnd(t *testing.T) {
 			_, err := s.AuthenticateServerProcess(context.Background(), impostor, allocator.Credential{Token: token.Token})
 			wantKind(t, "connecting as "+impostor.ProcessID, err, allocator.ErrUnauthorized)
 		}
+		_, err = s.AuthenticateServerProcess(context.Background(), ended.ID, allocator.Credential{Token: token.Token})
+		wantKind(t, "connecting after it has ended by itself", err, allocator.ErrUnauthorized)
 		s.start("two") // another takes its place
 		_, err = s.AuthenticateServerProcess(context.Background(), back.ID, allocator.Credential{Token: token.Token})
 		wantKind(t, "connecting once another has its place", err, allocator.ErrUnauthorized)
@@ -783,6 +789,32 @@ func TestShardThatIsAwayIsNotTakenForARecordThatIsGone(t *testing.T) {
 	}
 }
 
+func TestNewGameSessionIsNotSettledByWhatCannotBeRead(t *testing.T) {
+	for _, part := range []string{"{control}:fleet:", ":process:", ":placement:"} {
+		t.Run(part, func(t *testing.T) {
+			store := allocatortest.Miniredis(t)
+			away := &keyAway{part: part}
+			s := newScene(t, store, func(c *allocator.Config) { c.Redis.AddHook(away) })
+			g := s.start("one")
+			placed := s.startPlacement("alice") // its game session is new, and kept for it
+			game := g.next().(allocator.StartGameSession).GameSession.ID
+			away.isAway.Store(true)
+			for range 3 {
+				_, err := s.SweepOnly(context.Background())
+				wantKind(t, "sweeping", err, allocator.ErrStoreUnavailable)
+				store.Advance(time.Second)
+			}
+			away.isAway.Store(false)
+			if err := g.ActivateGameSession(context.Background(), game); err != nil {
+				t.Fatal(err)
+			}
+			if p := s.placement(placed); p.Status != allocator.PlacementFulfilled {
+				t.Errorf("the placement is %+v", p)
+			}
+		})
+	}
+}
+
 // keyAway has the shard of some keys be away in pipelines, as a ClusterClient does: the other commands are done, and the error is that of
 // the first command that has one.
 type keyAway struct {
@@ -1040,6 +1072,22 @@ func TestDeregisteredComputeKeepsItsGameSessionsAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantKind(t, "another life", back.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 1}), allocator.ErrNotFound)
+	})
+}
+
+func TestServerProcessOfADeregisteredComputeKeepsTheGameSessionThatItIsGivenMeanwhile(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		var game allocator.GameSessionID
+		a := s.beside(meanwhile("tell_server_process", func() { game = s.create().ID }))
+		g := s.start("one")
+		if err := s.DeregisterCompute(context.Background(), s.fleet, "box"); err != nil {
+			t.Fatal(err)
+		}
+		a.sweep()
+		g.starts(game)
+		s.pass(time.Second)
+		g.heartbeat(true).toldNothing("while it has a game session")
 	})
 }
 

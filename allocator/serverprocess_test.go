@@ -645,7 +645,13 @@ func TestServerProcessThatReconnectsWhileItLoadsIsNotToldToBeginAnew(t *testing.
 		}
 		store.Advance(startAgain)
 		g.heartbeat(true)
-		g.starts(game)
+		if p, ok := g.next().(allocator.StartGameSession); !ok || p.GameSession.ID != game {
+			t.Fatalf("it was told %+v", p)
+		}
+		store.Advance(startAgain)
+		g.heartbeat(true)
+		s.sweep()
+		g.toldNothing("a third time")
 	})
 }
 
