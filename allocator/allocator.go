@@ -66,7 +66,7 @@ func quotaReached(quota int, what, flag string) error {
 }
 
 // The data format of the store. A store of another format is refused.
-const storeFormat = "3"
+const storeFormat = "4"
 
 // secretSize is how many bytes the secret of a store has.
 const secretSize = 32

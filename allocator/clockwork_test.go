@@ -99,7 +99,31 @@ func TestShardThatIsAwayStopsNoOther(t *testing.T) {
 	}
 }
 
-func TestGameSessionsOfAFleetWhoseDeletionBrokeOffKeepNoOthersWaiting(t *testing.T) {
+func TestGameSessionsThatCannotBeSeenToKeepNoOthersWaiting(t *testing.T) {
+	for name, spoil := range map[string]func(scene, allocator.FleetID, []allocator.GameSessionID){
+		"the deletion of their fleet broke off": func(s scene, fleet allocator.FleetID, _ []allocator.GameSessionID) {
+			dying, death := openMortal(s.t, s.store)
+			death.after(1) // the fleet is closed then
+			if err := dying.DeleteFleet(context.Background(), fleet); err == nil {
+				s.t.Fatal("the deletion has not broken off")
+			}
+		},
+		"their records are damaged": func(s scene, _ allocator.FleetID, games []allocator.GameSessionID) {
+			for _, game := range games {
+				s.store.Client().Set(context.Background(), gameKey("gs", game), "rubbish", 0)
+			}
+		},
+		"their player sessions are damaged": func(s scene, _ allocator.FleetID, games []allocator.GameSessionID) {
+			for _, game := range games {
+				s.store.Client().Set(context.Background(), gameKey("players", game), "rubbish", 0)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { keepNoOthersWaiting(t, spoil) })
+	}
+}
+
+func keepNoOthersWaiting(t *testing.T, spoil func(scene, allocator.FleetID, []allocator.GameSessionID)) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		const partition, crowd = 7, 100 // as many as a sweep looks at in one go
 		s := newScene(t, store)
@@ -120,16 +144,13 @@ func TestGameSessionsOfAFleetWhoseDeletionBrokeOffKeepNoOthersWaiting(t *testing
 			return games
 		}
 		other := s.newFleet()
-		in(other, crowd)
-		dying, death := openMortal(t, store)
-		death.after(1) // the fleet is closed then
-		if err := dying.DeleteFleet(ctx, other); err == nil {
-			t.Fatal("the deletion has not broken off")
-		}
+		spoil(s, other, in(other, crowd))
 		store.Advance(time.Second)
 		late := s.reserve(in(s.fleet, 1)[0], "late")
 		store.Advance(reservationTimeout)
-		s.sweep()
+		for range 2 { // the second, if the first failed
+			_, _ = s.Sweep(ctx)
+		}
 		if status := recordStatus(t, store.Client(), late); status != "TIMEDOUT" {
 			t.Errorf("the record of a reservation beside them says %s", status)
 		}

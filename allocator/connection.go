@@ -65,6 +65,7 @@ type ServerProcessConnection struct {
 	mu     sync.Mutex
 	life   process // of the process; none before it has registered
 	hosted GameSessionID
+	gone   bool // it was given up, and may not register with what it connected with
 	stray  bool // it has reported, and has no life; it has not been told to end
 
 	push  func(context.Context, Push) error
@@ -107,6 +108,7 @@ func (a *Allocator) AuthenticateServerProcess(ctx context.Context, id ServerProc
 			return nil, a.failed(err, 0)
 		}
 		if gone == c.credential { // it was given up, and is told so when it reports
+			c.gone = true
 			return c, nil
 		}
 	}
@@ -195,6 +197,9 @@ type ActivateServerProcessInput struct {
 // It fails with ErrNotFound when the compute was deregistered, with ErrConflict when a life has begun over a newer connection, or with
 // ErrInvalidFleetStatus.
 func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in ActivateServerProcessInput) error {
+	if c.gone {
+		return failure(ErrUnauthorized, "the credential has expired, and the server process that it was of was given up; ask GetComputeAuthToken for a new token")
+	}
 	compute, err := c.a.DescribeCompute(ctx, c.ID.FleetID, c.ID.ComputeName)
 	if err != nil {
 		return err

@@ -291,7 +291,7 @@ func (a *Allocator) recheckFleet(ctx context.Context, fleet FleetID, game GameSe
 		return err
 	}
 	if _, err := a.TerminateGameSession(ctx, TerminateGameSessionInput{GameSessionID: game, Mode: ForceTerminate}); err != nil {
-		return err
+		return partly(err)
 	}
 	return failure(ErrInvalidFleetStatus, "fleet %s is being deleted", fleet)
 }

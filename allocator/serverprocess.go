@@ -243,10 +243,10 @@ func (a *Allocator) releaseServerProcess(ctx context.Context, p process, claim s
 func (a *Allocator) endUnhosted(ctx context.Context, p process, game ref) (bool, error) {
 	word, err := a.confirm(ctx, p, game)
 	if err != nil || word == "OK" {
-		return false, err
+		return false, partly(err)
 	}
 	_, err = a.terminate(ctx, game, p.fleet, Interrupted, 0)
-	return true, err
+	return true, partly(err)
 }
 
 // confirm notes that a game session is there for which a server process was claimed, and returns OK, ENDED when the process has ended, or
@@ -307,7 +307,7 @@ func (a *Allocator) endServerProcess(ctx context.Context, p process, reason Game
 	}
 	switch reply.text(0) {
 	case "OK":
-		return true, a.finishServerProcess(ctx, p, reply.text(1), GameSessionStatusReason(reply.text(2)))
+		return true, partly(a.finishServerProcess(ctx, p, reply.text(1), GameSessionStatusReason(reply.text(2))))
 	case "NOT_FOUND":
 		return false, nil
 	}

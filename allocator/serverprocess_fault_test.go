@@ -307,19 +307,21 @@ func TestServerProcessThatIsGoneForTheServiceIsToldToEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		ended := s.connectWith("four", token.Token).activate().heartbeat(true)
-		if err := ended.TerminateServerProcess(context.Background(), ""); err != nil {
-			t.Fatal(err)
-		}
 		g = s.connectWith("two", token.Token).activate().heartbeat(true)
 		for range 4 * time.Hour / attendance { // until its token has expired
 			store.Advance(attendance)
 			g.heartbeat(true)
+			ended.heartbeat(true)
+		}
+		if err := ended.TerminateServerProcess(context.Background(), ""); err != nil {
+			t.Fatal(err)
 		}
 		if err := g.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		s.pass(serverProcessLife + 2*grace)
 		back = s.connectWith("two", token.Token)
+		wantKind(t, "registering", back.ActivateServerProcess(context.Background(), allocator.ActivateServerProcessInput{Port: 7777}), allocator.ErrUnauthorized)
 		wantKind(t, "reporting", back.HeartbeatServerProcess(context.Background(), true), allocator.ErrNotFound)
 		back.terminates()
 		for _, impostor := range []allocator.ServerProcessID{{FleetID: s.fleet, ComputeName: "box", ProcessID: "three"}, {FleetID: s.fleet, ComputeName: "box", ProcessID: "one"}} {
@@ -570,7 +572,7 @@ func TestServerProcessThatHasEndedIsGone(t *testing.T) {
 		cut := s.beside(cannotRun("terminate_game_session"))
 		g, game := s.hosting("one")
 		ctx := context.Background()
-		wantKind(t, "ending", cut.connect("one").TerminateServerProcess(ctx, ""), allocator.ErrStoreUnavailable)
+		wantKind(t, "ending", cut.connect("one").TerminateServerProcess(ctx, ""), allocator.ErrOutcomeUnknown)
 		wantKind(t, "reporting afterwards", g.HeartbeatServerProcess(ctx, true), allocator.ErrNotFound)
 		_, err := s.DescribeServerProcess(ctx, g.ID)
 		wantKind(t, "reading it", err, allocator.ErrNotFound)
@@ -1379,9 +1381,10 @@ func TestWhatALifeIsToldIsNotNotedOfTheNext(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := &gameServer{c, t, make(chan allocator.Push, 10)}
-		again := make(chan struct{})
+		telling, again := make(chan struct{}, 10), make(chan struct{})
 		if err := c.Open(ctx, func(_ context.Context, p allocator.Push) error {
 			if _, ends := p.(allocator.TerminateProcess); ends {
+				telling <- struct{}{}
 				<-again // its answer to the ping comes late
 			}
 			g.told <- p
@@ -1394,6 +1397,7 @@ func TestWhatALifeIsToldIsNotNotedOfTheNext(t *testing.T) {
 		game := s.create().ID
 		g.starts(game)
 		s.terminateBy(game, allocator.ForceTerminate)
+		<-telling
 		if err := g.TerminateServerProcess(ctx, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -1416,6 +1420,21 @@ func TestTerminationThatBreaksOffIsNotSaidToHaveChangedNothing(t *testing.T) {
 			_, err := open(t, store, cannotRun(breaks)).TerminateGameSession(context.Background(), in)
 			wantOnlyKind(t, "terminating without "+breaks, err, allocator.ErrOutcomeUnknown)
 			g.heartbeat(true).terminates()
+		}
+	})
+}
+
+func TestCreationAndEndThatBreakOffAreNotSaidToHaveChangedNothing(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		ctx := context.Background()
+		s.start("one")
+		_, err := open(t, store, cannotRun("confirm_server_process")).CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: s.fleet})
+		wantOnlyKind(t, "creating", err, allocator.ErrOutcomeUnknown)
+		for _, breaks := range []string{"terminate_game_session", "remove_server_process"} {
+			_, _ = s.hosting(breaks)
+			unlucky := scene{open(t, store, cannotRun(breaks)), t, store, s.fleet}.connect(breaks)
+			wantOnlyKind(t, "ending without "+breaks, unlucky.TerminateServerProcess(ctx, ""), allocator.ErrOutcomeUnknown)
 		}
 	})
 }

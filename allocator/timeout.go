@@ -163,8 +163,9 @@ func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err e
 	games, err := a.dueGames(ctx, due)
 	for _, g := range games {
 		timedOut, failed := a.timeOutIn(ctx, g)
-		if failed != nil { // one that cannot be seen to does not keep the others waiting, now or in the next sweep
-			err = errors.Join(err, failed, a.postpone(ctx, g))
+		err = errors.Join(err, failed)      // one that cannot be seen to does not keep the others waiting
+		if errors.Is(failed, ErrInternal) { // in the next sweep either
+			err = errors.Join(err, a.postpone(ctx, g))
 		}
 		marked += timedOut
 	}
@@ -190,6 +191,8 @@ func (a *Allocator) dueGames(ctx context.Context, due []dueIn) ([]dueGame, error
 	for i := range games {
 		if values := facts[i].Val(); len(values) > 0 {
 			games[i].facts = recordOf(gameFactNames, values)
+		} else if isWrongType(facts[i].Err()) {
+			err = errors.Join(err, a.postpone(ctx, games[i]))
 		}
 	}
 	games = slices.DeleteFunc(games, func(g dueGame) bool { return g.facts == nil })
@@ -232,10 +235,14 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 	}
 	players := g.due.Val()
 	var again time.Duration
+	var unsettled error
 	if g.unsettled() {
-		switch verdict, err := a.settle(ctx, g); {
-		case err != nil || verdict == toEnd:
-			return 0, err
+		verdict, failed := a.settle(ctx, g)
+		switch {
+		case failed != nil: // perhaps another shard is away
+			again, unsettled = reviewInterval, failed
+		case verdict == toEnd:
+			return 0, nil
 		case verdict == undecided:
 			again = reviewInterval
 		}
@@ -251,9 +258,9 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 	}
 	reply, err := a.run(ctx, timeOutPlayerSessionsScript, keys, args...)
 	if err != nil {
-		return 0, err
+		return 0, errors.Join(unsettled, err)
 	}
-	return int(reply.int(1)), nil
+	return int(reply.int(1)), unsettled
 }
 
 // verdict is what is decided about a game session that is due.
@@ -313,7 +320,7 @@ func (a *Allocator) settle(ctx context.Context, g dueGame) (verdict, error) {
 	return toStay, nil
 }
 
-// postpone has a game session that is due looked at again after the others of its partition.
+// postpone has a game session that is due, and damaged, looked at again after the others of its partition.
 func (a *Allocator) postpone(ctx context.Context, g dueGame) error {
 	later := redis.Z{Score: float64(g.in.now + reviewInterval.Milliseconds()), Member: g.game.text}
 	if err := a.redis.ZAddXX(ctx, deadlinesKey(g.game.partition), later).Err(); err != nil {

@@ -207,6 +207,9 @@ type outages struct {
 func (o *outages) count(now time.Time) (failed int, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if now.Sub(o.logged) >= 2*outageInterval { // those were of another outage
+		o.failed = 0
+	}
 	o.failed++
 	if now.Sub(o.logged) < outageInterval {
 		return 0, false
