@@ -268,10 +268,10 @@ func TestNewerConnectionFindsTheLifeThatBeganOverAnOlderOne(t *testing.T) {
 				s := newScene(t, store)
 				s.start("one") // which crashes, and is started again under the same name
 				store.Advance(time.Second)
-				first := s.connect("one")
+				first := s.connectHalfOpen("one")
 				store.Advance(time.Second)
-				second := s.connect("one")       // since the first broke
-				first.activate().heartbeat(true) // had been sent before
+				second := s.connect("one") // since the first broke
+				first.start()              // had been sent before
 				game := s.create().ID
 				if err := first.Close(context.Background()); err != nil {
 					t.Fatal(err)

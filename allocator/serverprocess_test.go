@@ -677,10 +677,7 @@ func TestWhatAConnectionThatIsBackCouldNotBeToldIsToldLater(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
 		ctx := context.Background()
-		older := s.connectHalfOpen("one")
-		if err := older.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 7777, SDK: "Go 5.6.0"}); err != nil {
-			t.Fatal(err)
-		}
+		older := s.connectHalfOpen("one").start()
 		store.Advance(time.Second)
 		newer := s.connect("one").heartbeat(true)
 		game := s.create().ID
@@ -731,6 +728,19 @@ func (s scene) connectHalfOpen(processID string) *halfOpen {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = h.Close(ctx) })
+	return h
+}
+
+// start registers it, idle.
+func (h *halfOpen) start() *halfOpen {
+	h.t.Helper()
+	ctx := context.Background()
+	if err := h.ActivateServerProcess(ctx, allocator.ActivateServerProcessInput{Port: 7777, SDK: "Go 5.6.0"}); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.HeartbeatServerProcess(ctx, true); err != nil {
+		h.t.Fatal(err)
+	}
 	return h
 }
 

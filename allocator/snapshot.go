@@ -81,14 +81,13 @@ func (s *snapshots) fill(ctx context.Context, fleet FleetID, current *snapshotRe
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
 	current.snapshot, current.err = s.read(ctx, fleet)
-	if current.err == nil {
-		current.snapshot.started = current.started
-	}
-	close(current.done)
-	if current.err != nil { // nobody else is to get an error that may be over by now
+	if current.err != nil { // first: whoever asks from now on is not to get an error that may be over
 		s.forget(fleet, current)
+		close(current.done)
 		return
 	}
+	current.snapshot.started = current.started
+	close(current.done)
 	time.AfterFunc(snapshotMemory, func() { s.forget(fleet, current) })
 }
 
