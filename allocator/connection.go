@@ -560,7 +560,8 @@ func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 		return nil
 	}
 	game, hasGame := parseRef(stored["game"])
-	starts := hasGame && stored["started"] == "" && stored["terminate_at"] == "" && (stored["start_on"] == "" || stored["start_at"] != "" && stored.time("start_at").Add(startAgain).UnixMilli() <= now)
+	again := stored["starts"] == "1" && stored.time("start_at").Add(startAgain).UnixMilli() <= now
+	starts := hasGame && stored["started"] == "" && stored["terminate_at"] == "" && (stored["starts"] == "" || again)
 	updates := hasGame && stored["update"] != stored["updated"]
 	if starts || updates {
 		hosted, on, err := c.a.readHosted(ctx, game)
@@ -570,7 +571,7 @@ func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 		starts = starts && on == p.host() && hosted.Status == GameSessionActivating
 		updates = updates && on == p.host()
 		if starts {
-			if err := c.tell(ctx, p.life, StartGameSession{*hosted}, "start", game.text, stored["start_at"]); err != nil {
+			if err := c.tell(ctx, p.life, StartGameSession{*hosted}, "start", game.text, stored["starts"]); err != nil {
 				return err
 			}
 		}

@@ -17,7 +17,7 @@ if known[1] ~= ARGV[2] or known[2] ~= ARGV[3] then
 end
 local idle = known[3] == 'ACTIVE' and known[4] and known[5] and not (known[6] or known[7])
 
-redis.call('HDEL', KEYS[1], 'claim', 'game', 'game_name', 'claimed', 'hosts', 'start_on', 'start_at')
+redis.call('HDEL', KEYS[1], 'claim', 'game', 'game_name', 'claimed', 'hosts', 'starts', 'start_at')
 if idle then
   redis.call('ZADD', KEYS[2], 'NX', now, ARGV[1])
 end

@@ -29,7 +29,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local names = {
-  'life', 'status', 'game', 'healthy_at', 'claimed', 'started', 'connection', 'instance', 'terminate_at', 'terminate_on', 'start_on',
+  'life', 'status', 'game', 'healthy_at', 'claimed', 'started', 'connection', 'instance', 'terminate_at', 'terminate_on', 'starts',
   'update', 'updated', 'interrupted', 'reason', 'ready', 'unhealthy', 'hosts',
 }
 local p = {}
@@ -58,7 +58,7 @@ if revised > tonumber(p.update or 0) then
   p.update = ARGV[13]
 end
 local starting = p.game and not (p.started or started or release or over or terminate_at)
-local untold = starting and ARGV[4] == 'ACTIVATING' and not p.start_on
+local untold = starting and ARGV[4] == 'ACTIVATING' and not p.starts
   or terminate_at and p.terminate_on ~= p.connection
   or p.update ~= p.updated
 untold = untold and p.connection -- it is looked up anyway when it connects
@@ -102,7 +102,7 @@ if started then
   redis.call('HSET', KEYS[1], 'started', '1')
 end
 if release then
-  redis.call('HDEL', KEYS[1], 'claim', 'game', 'game_name', 'claimed', 'hosts', 'start_on', 'start_at')
+  redis.call('HDEL', KEYS[1], 'claim', 'game', 'game_name', 'claimed', 'hosts', 'starts', 'start_at')
 end
 if idle then
   redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', now), ARGV[1])
