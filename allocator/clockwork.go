@@ -109,19 +109,22 @@ func (a *Allocator) chronicle(what string) func(ctx context.Context, err error) 
 	var failures int // in a row
 	var began, logged time.Time
 	return func(ctx context.Context, err error) {
+		now := time.Now()
 		switch {
 		case err == nil && failures > 0:
-			a.log.InfoContext(ctx, "clockwork: "+what+" recovered", "failures", failures, "after", time.Since(began).Truncate(time.Millisecond))
+			a.log.InfoContext(ctx, "clockwork: "+what+" recovered", "failures", failures, "after", now.Sub(began).Truncate(time.Millisecond))
 			failures = 0
+			return
 		case err == nil || ctx.Err() != nil:
-		case failures == 0 || time.Since(logged) >= remindInterval:
-			if logged = time.Now(); failures == 0 {
-				began = logged
-			}
-			failures++
+			return
+		}
+		first := failures == 0
+		if failures++; first {
+			began = now
+		}
+		if first || now.Sub(logged) >= remindInterval {
+			logged = now
 			a.log.WarnContext(ctx, "clockwork: "+what+" failed; it is tried again", "failures", failures, "error", err)
-		default:
-			failures++
 		}
 	}
 }

@@ -163,8 +163,8 @@ func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err e
 	games, err := a.dueGames(ctx, due)
 	for _, g := range games {
 		timedOut, failed := a.timeOutIn(ctx, g)
-		err = errors.Join(err, failed)      // one that cannot be seen to does not keep the others waiting
-		if errors.Is(failed, ErrInternal) { // in the next sweep either
+		err = errors.Join(err, failed) // one that cannot be seen to does not keep the others waiting
+		if errors.Is(failed, ErrInternal) {
 			err = errors.Join(err, a.postpone(ctx, g))
 		}
 		marked += timedOut
@@ -320,7 +320,8 @@ func (a *Allocator) settle(ctx context.Context, g dueGame) (verdict, error) {
 	return toStay, nil
 }
 
-// postpone has a game session that is due, and damaged, looked at again after the others of its partition.
+// postpone has a game session that is due, and damaged, looked at again after the others of its partition: it does not keep them waiting in
+// the next sweep either.
 func (a *Allocator) postpone(ctx context.Context, g dueGame) error {
 	later := redis.Z{Score: float64(g.in.now + reviewInterval.Milliseconds()), Member: g.game.text}
 	if err := a.redis.ZAddXX(ctx, deadlinesKey(g.game.partition), later).Err(); err != nil {

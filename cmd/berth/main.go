@@ -53,7 +53,7 @@ func main() {
 const exitUsage = 80
 
 // emptyFlag is the name of a flag that was given without a value: perhaps a variable was not set that should have been, and without --redis,
-// say, nothing would be kept. There is none of which that is a value.
+// say, nothing would be kept. To no flag is that a value.
 func emptyFlag(parsed *kong.Context) string {
 	given := make(map[*kong.Flag]bool)
 	for _, p := range parsed.Path {
@@ -90,7 +90,7 @@ func adviceOn(err error) string {
 		{"WRONGPASS", "the user or password in --redis is wrong: redis://user:password@host:port"},
 		{"NOAUTH", "this Redis wants a password; put it into --redis: redis://:password@host:port"},
 	} {
-		if strings.Contains(strings.ToLower(err.Error()), strings.ToLower(of.answer)) {
+		if strings.Contains(err.Error(), of.answer) {
 			return of.advice
 		}
 	}
