@@ -24,7 +24,7 @@ func TestOutageIsLoggedWhenItBeginsAtTimesAndWhenItEnds(t *testing.T) {
 		})
 		stop := clockwork(t, a)
 		pass := func(d time.Duration) {
-			time.Sleep(d)
+			time.Sleep(d) // in the time of the bubble: it passes at once when all wait
 			synctest.Wait()
 		}
 		pass(10 * time.Second)

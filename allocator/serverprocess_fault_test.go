@@ -302,12 +302,9 @@ func TestServerProcessThatIsGoneForTheServiceIsToldToEnd(t *testing.T) {
 		back.Settle()
 		back.toldNothing("again")
 
-		token, err := s.GetComputeAuthToken(context.Background(), s.fleet, "box")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended := s.connectWith("four", token.Token).activate().heartbeat(true)
-		g = s.connectWith("two", token.Token).activate().heartbeat(true)
+		token := s.token()
+		ended := s.connectWith("four", token).activate().heartbeat(true)
+		g = s.connectWith("two", token).activate().heartbeat(true)
 		for range 4 * time.Hour / attendance { // until its token has expired
 			store.Advance(attendance)
 			g.heartbeat(true)
@@ -320,18 +317,18 @@ func TestServerProcessThatIsGoneForTheServiceIsToldToEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.pass(serverProcessLife + 2*grace)
-		back = s.connectWith("two", token.Token)
+		back = s.connectWith("two", token)
 		wantKind(t, "registering", back.ActivateServerProcess(context.Background(), allocator.ActivateServerProcessInput{Port: 7777}), allocator.ErrUnauthorized)
 		wantKind(t, "reporting", back.HeartbeatServerProcess(context.Background(), true), allocator.ErrNotFound)
 		back.terminates()
 		for _, impostor := range []allocator.ServerProcessID{{FleetID: s.fleet, ComputeName: "box", ProcessID: "three"}, {FleetID: s.fleet, ComputeName: "box", ProcessID: "one"}} {
-			_, err := s.AuthenticateServerProcess(context.Background(), impostor, allocator.Credential{Token: token.Token})
+			_, err := s.AuthenticateServerProcess(context.Background(), impostor, allocator.Credential{Token: token})
 			wantKind(t, "connecting as "+impostor.ProcessID, err, allocator.ErrUnauthorized)
 		}
-		_, err = s.AuthenticateServerProcess(context.Background(), ended.ID, allocator.Credential{Token: token.Token})
+		_, err := s.AuthenticateServerProcess(context.Background(), ended.ID, allocator.Credential{Token: token})
 		wantKind(t, "connecting after it has ended by itself", err, allocator.ErrUnauthorized)
 		s.start("two") // another takes its place
-		_, err = s.AuthenticateServerProcess(context.Background(), back.ID, allocator.Credential{Token: token.Token})
+		_, err = s.AuthenticateServerProcess(context.Background(), back.ID, allocator.Credential{Token: token})
 		wantKind(t, "connecting once another has its place", err, allocator.ErrUnauthorized)
 
 		older := s.start("one")
@@ -616,33 +613,44 @@ func TestServerProcessOfACreatorWhoHasGoneIsIdleAgain(t *testing.T) {
 	})
 }
 
+// stalledReview returns what makes another instance review the server processes, and returns when that has read what it acts on; and what
+// lets it go on, and returns when it is done.
+func (s scene) stalledReview() (stall, goOn func()) {
+	stalled, released, reviewed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	reviewer := s.beside(meanwhile("review_server_process", func() {
+		close(stalled)
+		<-released
+	}))
+	stall = func() {
+		s.store.Advance(time.Second) // it is due
+		go func() {
+			_, err := reviewer.Sweep(context.Background())
+			reviewed <- err
+		}()
+		<-stalled
+	}
+	return stall, func() {
+		s.t.Helper()
+		close(released)
+		if err := <-reviewed; err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
 func TestReviewThatComesLateTakesNoServerProcessFromItsGameSession(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
 		ctx := context.Background()
-		stalled, goOn, reviewed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-		reviewer := s.beside(meanwhile("review_server_process", func() {
-			close(stalled)
-			<-goOn
-		}))
-		creator := s.beside(meanwhile("create_game_session", func() {
-			store.Advance(time.Second)
-			go func() {
-				_, err := reviewer.Sweep(ctx)
-				reviewed <- err
-			}()
-			<-stalled // now it knows that the game session is not there
-		}))
+		stall, goOn := s.stalledReview()
+		creator := s.beside(meanwhile("create_game_session", stall))
 		g := s.start("one")
 		game := creator.create().ID
 		g.heartbeat(true)
 		g.starts(game)
 		s.sweep()
 		store.Advance(claimGrace)
-		close(goOn)
-		if err := <-reviewed; err != nil {
-			t.Fatal(err)
-		}
+		goOn()
 		wantKind(t, "creating another", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
 		g.heartbeat(true).toldNothing("while it has its game session")
 		if err := g.TerminateServerProcess(ctx, ""); err != nil {
@@ -658,20 +666,9 @@ func TestServerProcessOfADeadCreatorKeepsItsGameSession(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
 		ctx := context.Background()
-		stalled, goOn, reviewed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-		reviewer := s.beside(meanwhile("review_server_process", func() {
-			close(stalled)
-			<-goOn
-		}))
+		stall, goOn := s.stalledReview()
 		s.start("one")
-		dying, death := openMortal(t, store, meanwhile("create_game_session", func() {
-			store.Advance(time.Second)
-			go func() {
-				_, err := reviewer.Sweep(ctx)
-				reviewed <- err
-			}()
-			<-stalled
-		}))
+		dying, death := openMortal(t, store, meanwhile("create_game_session", stall))
 		death.after(2) // it has claimed, and created the game session
 		if _, err := dying.CreateGameSession(ctx, allocator.CreateGameSessionInput{FleetID: s.fleet, GameSessionID: "game"}); err == nil {
 			t.Fatal("the creator lives")
@@ -680,10 +677,7 @@ func TestServerProcessOfADeadCreatorKeepsItsGameSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		store.Advance(claimGrace)
-		close(goOn)
-		if err := <-reviewed; err != nil {
-			t.Fatal(err)
-		}
+		goOn()
 		wantKind(t, "creating another", s.tryCreate(), allocator.ErrFleetCapacityExceeded)
 	})
 }
@@ -932,12 +926,9 @@ func TestReleaseThatIsSentAgainTakesNothingFromAnother(t *testing.T) {
 func TestNoteOfWhatAnEarlierLifeWasToldIsNotOfThisOne(t *testing.T) {
 	s := newScene(t, allocatortest.Miniredis(t))
 	ctx := context.Background()
-	token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := s.token()
 	id := allocator.ServerProcessID{FleetID: s.fleet, ComputeName: "box", ProcessID: "one"}
-	slow, err := s.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token.Token})
+	slow, err := s.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1048,11 +1039,8 @@ func TestDeregisteredComputeKeepsItsGameSessionsAlone(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
 		ctx := context.Background()
-		token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
-		if err != nil {
-			t.Fatal(err)
-		}
-		g := s.connectWith("one", token.Token).activate().heartbeat(true)
+		token := s.token()
+		g := s.connectWith("one", token).activate().heartbeat(true)
 		game := s.create().ID
 		g.starts(game)
 		idle := s.start("two")
@@ -1066,7 +1054,7 @@ func TestDeregisteredComputeKeepsItsGameSessionsAlone(t *testing.T) {
 		if err := g.Close(ctx); err != nil {
 			t.Fatal(err)
 		}
-		back := s.connectWith("one", token.Token).heartbeat(true)
+		back := s.connectWith("one", token).heartbeat(true)
 		if err := back.Hosts(ctx, game); err != nil {
 			t.Error(err)
 		}
@@ -1196,10 +1184,7 @@ func TestNoGameSessionOutlivesItsServerProcess(t *testing.T) {
 		s := newScene(t, store, func(c *allocator.Config) { c.AutoActivate = false })
 		instances := []scene{s, {open(t, store, func(c *allocator.Config) { c.AutoActivate = false }), t, store, s.fleet}}
 		ctx := context.Background()
-		token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
-		if err != nil {
-			t.Fatal(err)
-		}
+		token := s.token()
 		sweeping, stop := context.WithCancel(ctx)
 		swept := make(chan struct{})
 		go func() {
@@ -1211,7 +1196,7 @@ func TestNoGameSessionOutlivesItsServerProcess(t *testing.T) {
 		inParallel(workers, workers*rounds, func(i int) {
 			at := instances[i%2]
 			id := allocator.ServerProcessID{FleetID: s.fleet, ComputeName: "box", ProcessID: fmt.Sprint("process-", i%3)}
-			c, err := at.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token.Token})
+			c, err := at.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token})
 			if err != nil {
 				t.Error(err)
 				return
@@ -1371,28 +1356,15 @@ func TestWhatALifeIsToldIsNotNotedOfTheNext(t *testing.T) {
 	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
 		s := newScene(t, store)
 		ctx := context.Background()
-		token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
-		if err != nil {
-			t.Fatal(err)
-		}
-		id := allocator.ServerProcessID{FleetID: s.fleet, ComputeName: "box", ProcessID: "one"}
-		c, err := s.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token.Token})
-		if err != nil {
-			t.Fatal(err)
-		}
-		g := &gameServer{c, t, make(chan allocator.Push, 10)}
-		telling, again := make(chan struct{}, 10), make(chan struct{})
-		if err := c.Open(ctx, func(_ context.Context, p allocator.Push) error {
+		told, telling, again := make(chan allocator.Push, 10), make(chan struct{}, 10), make(chan struct{})
+		g := &gameServer{s.open("one", s.token(), func(p allocator.Push) error {
 			if _, ends := p.(allocator.TerminateProcess); ends {
 				telling <- struct{}{}
 				<-again // its answer to the ping comes late
 			}
-			g.told <- p
+			told <- p
 			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = g.Close(ctx) })
+		}), t, told}
 		g.activate().heartbeat(true)
 		game := s.create().ID
 		g.starts(game)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,14 +36,20 @@ type gameServer struct {
 // connect connects a server process of the fleet to an instance, with a new token.
 func (s scene) connect(processID string) *gameServer {
 	s.t.Helper()
-	token, err := s.GetComputeAuthToken(context.Background(), s.fleet, "box")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return s.connectWith(processID, token.Token)
+	return s.connectWith(processID, s.token())
 }
 
 func (s scene) connectWith(processID, token string) *gameServer {
+	s.t.Helper()
+	told := make(chan allocator.Push, 100)
+	return &gameServer{s.open(processID, token, func(p allocator.Push) error {
+		told <- p
+		return nil
+	}), s.t, told}
+}
+
+// open opens a connection of a server process of the fleet.
+func (s scene) open(processID, token string, push func(allocator.Push) error) *allocator.ServerProcessConnection {
 	s.t.Helper()
 	ctx := context.Background()
 	id := allocator.ServerProcessID{FleetID: s.fleet, ComputeName: "box", ProcessID: processID}
@@ -50,16 +57,21 @@ func (s scene) connectWith(processID, token string) *gameServer {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	g := &gameServer{connection, s.t, make(chan allocator.Push, 100)}
-	err = connection.Open(ctx, func(_ context.Context, p allocator.Push) error {
-		g.told <- p
-		return nil
-	})
+	if err := connection.Open(ctx, func(_ context.Context, p allocator.Push) error { return push(p) }); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = connection.Close(ctx) })
+	return connection
+}
+
+// token returns a new token of the compute.
+func (s scene) token() string {
+	s.t.Helper()
+	token, err := s.GetComputeAuthToken(context.Background(), s.fleet, "box")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = g.Close(ctx) })
-	return g
+	return token.Token
 }
 
 // activate registers it.
@@ -709,26 +721,11 @@ type halfOpen struct {
 
 func (s scene) connectHalfOpen(processID string) *halfOpen {
 	s.t.Helper()
-	ctx := context.Background()
-	token, err := s.GetComputeAuthToken(ctx, s.fleet, "box")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	id := allocator.ServerProcessID{FleetID: s.fleet, ComputeName: "box", ProcessID: processID}
-	connection, err := s.AuthenticateServerProcess(ctx, id, allocator.Credential{Token: token.Token})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	h := &halfOpen{connection, s.t, make(chan bool, 100)}
-	err = connection.Open(ctx, func(context.Context, allocator.Push) error {
-		h.tried <- true
+	tried := make(chan bool, 100)
+	return &halfOpen{s.open(processID, s.token(), func(allocator.Push) error {
+		tried <- true
 		return errors.New("half open")
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = h.Close(ctx) })
-	return h
+	}), s.t, tried}
 }
 
 // start registers it, idle.
@@ -922,6 +919,13 @@ func TestServerProcessNeedsACredential(t *testing.T) {
 		} {
 			_, err := s.AuthenticateServerProcess(ctx, bad.id, bad.credential)
 			wantKind(t, name, err, allocator.ErrUnauthorized)
+			if bad.credential.Signature != "" {
+				for _, part := range []string{bad.credential.SignedAt.UTC().Format(time.RFC3339), store.Now().UTC().Format(time.RFC3339), "run it in UTC"} {
+					if !strings.Contains(err.Error(), part) {
+						t.Errorf("%s: %v does not say %s", name, err, part)
+					}
+				}
+			}
 		}
 		if _, err := s.AuthenticateServerProcess(ctx, box, allocator.Credential{Signature: "s", SignedAt: store.Now().Add(-time.Minute)}); err != nil {
 			t.Error(err)

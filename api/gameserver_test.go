@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -439,12 +440,7 @@ func TestGameServersAreHeardWhenTheServiceIsBusy(t *testing.T) {
 	p.ask(`{"Action":"ActivateServerProcess","RequestId":"1","Port":7777}`)
 	release := i.gate.hold()
 	var stranger sync.WaitGroup
-	stranger.Go(func() { // as many as may wait for the store
-		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{}`))
-		r.Header.Set("X-Amz-Target", "GameLift.ListFleets")
-		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
-		i.Service.ServeHTTP(httptest.NewRecorder(), r)
-	})
+	stranger.Go(func() { i.listFleets() }) // as many as may wait for the store
 	allocatortest.Eventually(t, patience, i.gate.waits, "a call reaches the store")
 	p.send(websocket.MessageText, `{"Action":"HeartbeatServerProcess","RequestId":"2","HealthStatus":true}`)
 	release()
@@ -1112,22 +1108,42 @@ func TestOutageOfTheStoreDoesNotFillTheLog(t *testing.T) {
 	i := s.newInstance()
 	i.gate.close()
 	const calls = 20
-	for range calls {
-		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{}`))
-		r.Header.Set("X-Amz-Target", "GameLift.ListFleets")
-		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
-		answer := httptest.NewRecorder()
-		i.Service.ServeHTTP(answer, r)
-		if answer.Code != http.StatusInternalServerError {
-			t.Errorf("a call is answered with %d %s", answer.Code, answer.Body)
+	failing := func(calls int, wantErrors ...string) {
+		t.Helper()
+		errors, debugs := len(s.log.linesWith("level=ERROR", "operation failed")), len(s.log.linesWith("level=DEBUG", "operation failed"))
+		for range calls {
+			if answer := i.listFleets(); answer.Code != http.StatusInternalServerError {
+				t.Errorf("a call is answered with %d %s", answer.Code, answer.Body)
+			}
+		}
+		lines := s.log.linesWith("level=ERROR", "operation failed")[errors:]
+		if !slices.EqualFunc(lines, wantErrors, strings.Contains) {
+			t.Errorf("of %d calls it logged\n%s\nwant %q", calls, strings.Join(lines, "\n"), wantErrors)
+		}
+		if n := len(s.log.linesWith("level=DEBUG", "operation failed")) - debugs; n != calls-len(wantErrors) {
+			t.Errorf("of %d calls it logged %d at debug", calls, n)
 		}
 	}
-	if lines := s.log.linesWith("level=ERROR", "operation failed"); len(lines) != 1 || !strings.Contains(lines[0], "failures=1 ") {
-		t.Errorf("it logged\n%s", strings.Join(lines, "\n"))
-	}
-	if lines := s.log.linesWith("level=DEBUG", "operation failed"); len(lines) != calls-1 {
-		t.Errorf("of %d calls it logged at debug\n%s", calls, strings.Join(lines, "\n"))
-	}
+	// Time is that of the bubble here: it passes at once when all wait.
+	synctest.Test(t, func(t *testing.T) {
+		failing(calls, "failures=1 ")
+		time.Sleep(9 * time.Second)
+		failing(calls)
+		time.Sleep(time.Second)
+		failing(calls, fmt.Sprintf("failures=%d ", 2*calls)) // the others of the first calls, the second ones, and itself
+		time.Sleep(time.Hour)
+		failing(calls, "failures=1 ") // of another outage
+	})
+}
+
+// listFleets calls the instance.
+func (i *instance) listFleets() *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{}`))
+	r.Header.Set("X-Amz-Target", "GameLift.ListFleets")
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	answer := httptest.NewRecorder()
+	i.Service.ServeHTTP(answer, r)
+	return answer
 }
 
 // gate stands between an instance and its store.

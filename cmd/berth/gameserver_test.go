@@ -776,8 +776,7 @@ func (a *arena) live(name string, first int) (id string) {
 	defer h.Close()
 	h.must("ProcessReady", h.ProcessReady(ctx, 7777, nil))
 	// Others may have been quicker to take this game server, so ask again. The harness' wait would end the test from a goroutine of another.
-	// The millisecond between is that of a client that backs off: nothing that is checked depends on it.
-	for status := 0; status != http.StatusOK && !a.t.Failed(); time.Sleep(time.Millisecond) {
+	for status := 0; status != http.StatusOK && !a.t.Failed(); {
 		status, _, _ = a.call("CreateGameSession", members{"FleetId": a.fleet, "MaximumPlayerSessionCount": 20, "IdempotencyToken": name})
 	}
 	g := &hosted{host: h, id: h.activate(), status: make(map[string]string)}

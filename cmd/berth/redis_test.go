@@ -65,16 +65,38 @@ func TestStoreOfAnotherRegionIsRefused(t *testing.T) {
 }
 
 func TestWrongKindOfRedisIsExplained(t *testing.T) {
-	node := strings.TrimPrefix(allocatortest.Redis(t).URL(), "redis://")
-	for url, advice := range map[string]string{
-		"redis-cluster://" + node: "this Redis is no cluster; begin --redis with redis://",
-		"redis-sentinel://" + strings.Split(node, "/")[0] + "?master_name=main": "no Sentinel; begin it with redis://",
-		"redis://anybody:wrong@" + node:                                         "the user or password in --redis is wrong",
-	} {
+	store := allocatortest.Redis(t)
+	node := strings.TrimPrefix(store.URL(), "redis://")
+	wantAdvice := func(url, advice string) {
+		t.Helper()
 		for _, command := range [][]string{{"serve", "--addr=127.0.0.1:0", "--redis", url}, {"check", "--redis", url}} {
 			if wrote := failing(t, command...); !strings.Contains(wrote, advice) {
 				t.Errorf("%s with %s says %s", command[0], url, wrote)
 			}
 		}
+	}
+	wantAdvice("redis-cluster://"+node, "this Redis is no cluster; begin --redis with redis://")
+	wantAdvice("redis-sentinel://"+strings.Split(node, "/")[0]+"?master_name=main", "no Sentinel; begin it with redis://")
+	wantAdvice("redis://anybody:wrong@"+node, "the user or password in --redis is wrong")
+
+	acl := func(rule string) {
+		t.Helper()
+		if err := store.Client().Do(t.Context(), "ACL", "SETUSER", "default", rule).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	acl(">secret")
+	wantAdvice("redis://"+node, "this Redis wants a password; put it into --redis")
+	acl("nopass")
+
+	advised := 0 // all but the master of the keys that come first lead elsewhere
+	for _, master := range allocatortest.Cluster(t).Nodes()[:3] {
+		wrote, err := command(t, "check", "--redis", "redis://"+master.Client().Options().Addr)
+		if err != nil && strings.Contains(wrote, "this Redis is a cluster; begin --redis with redis-cluster://") {
+			advised++
+		}
+	}
+	if advised < 2 {
+		t.Errorf("%d of 3 masters of a cluster are explained", advised)
 	}
 }
