@@ -385,11 +385,15 @@ func (r *rawPeer) ask(frame string) map[string]any {
 	r.send(websocket.MessageText, frame)
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
-	_, answer, err := r.socket.Read(ctx)
-	if err != nil {
-		r.t.Fatal(err)
+	for {
+		_, answer, err := r.socket.Read(ctx)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if got := frameOf(r.t, "-> "+string(answer)); got["StatusCode"] != nil { // not what the process is told meanwhile
+			return got
+		}
 	}
-	return frameOf(r.t, "-> "+string(answer))
 }
 
 // dropped waits until the service has dropped the connection, and returns with what close frame, -1 for none.
