@@ -3,6 +3,7 @@ package allocator_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -92,6 +93,61 @@ func TestStoreThatIsDownIsUnavailableAndNothingElse(t *testing.T) {
 	}
 	_, err := allocator.Open(t.Context(), allocator.Config{Redis: client})
 	wantOnlyKind(t, "Open", err, allocator.ErrStoreUnavailable)
+}
+
+// Of an answer that broke off, go-redis hands out the part that it has read.
+func TestOfAnAnswerThatBreaksOffNothingIsTaken(t *testing.T) {
+	for name, newStore := range map[string]func(testing.TB) *allocatortest.Store{
+		"miniredis": allocatortest.Miniredis,
+		"redis":     func(t testing.TB) *allocatortest.Store { return allocatortest.Redis(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, store := t.Context(), newStore(t)
+			p := newProxy(t, store)
+			for at, broken := 1, true; broken; at++ {
+				flush(t, store)
+				s := newScene(t, store)
+				fleet := s.fleetAt("", "custom-a")
+				s.newQueue("queue", nil, fleet)
+				sweeper := open(t, store, func(config *allocator.Config) { config.Redis = p.client(t, -1) })
+				placement := allocator.StartGameSessionPlacementInput{PlacementID: "old", QueueName: "queue", MaximumPlayerSessionCount: 1}
+				s.placed(placement)
+				ended := s.newGameSession(2)
+				for _, player := range []string{"ada", "bob"} {
+					p := s.reserve(ended, player)
+					s.accept(p)
+					s.remove(p)
+				}
+				s.terminate(ended)
+				store.Advance(retention)
+				s.deregisterAll(allocator.FleetID(fleet))
+				placement.PlacementID = "pending"
+				s.placed(placement)
+				s.fleet = s.newFleet()
+				due := append(s.gameSessionsInOnePartition(2), s.newGameSession(2))
+				for _, game := range append(due, due[2]) {
+					s.reserve(game, "late")
+				}
+				store.Advance(reservationTimeout)
+
+				p.breakOff(at)
+				_, err := sweeper.Sweep(ctx)
+				broken = p.hasBrokenOff()
+				if broken {
+					wantOnlyKind(t, fmt.Sprintf("a sweep that reads %d refs", at-1), err, allocator.ErrStoreUnavailable)
+				}
+				s.sweep()
+				wantCount(t, "slots taken", s.taken(due[0])+s.taken(due[1])+s.taken(due[2]), 0)
+				wantInvariants(t, store, s.Allocator)
+				if _, err := s.DescribeGameSessionPlacement(ctx, "old"); !errors.Is(err, allocator.ErrNotFound) {
+					t.Errorf("the placement whose retention is over: %v", err)
+				}
+				if !broken && at < 9 { // a sweep reads the refs of more than that
+					t.Errorf("only %d answers broke off", at-1)
+				}
+			}
+		})
+	}
 }
 
 func TestStoreThatDoesNotAnswerInTimeLeavesTheOutcomeUnknown(t *testing.T) {

@@ -451,7 +451,7 @@ func (a *Allocator) tryPlacements(ctx context.Context, partitions []partition) e
 	})
 	var due []ref
 	for i, p := range partitions {
-		due = append(due, refsOf(p, pending[i].Val())...)
+		due = append(due, refsOf(p, listed(pending[i]))...)
 	}
 	next := float64(clock.Add(placementRetry).UnixMilli())
 	failed := a.pipelined(ctx, func(pipe redis.Pipeliner) { // so that none that fails keeps others from their turn

@@ -22,7 +22,7 @@ type silence struct{}
 func (silence) Printf(context.Context, string, ...any) {}
 
 // proxy stands between a client and its server. When told to, it passes the next script call on, waits until the server has
-// answered, and breaks the connection instead of handing the answer over.
+// answered, and breaks the connection instead of handing the answer over; or it breaks it in the middle of an answer.
 type proxy struct {
 	listener net.Listener
 	server   string
@@ -30,6 +30,7 @@ type proxy struct {
 	mu       sync.Mutex
 	armed    func() // done when the next answer is lost; nil: no answer is
 	lost     int    // answers
+	refs     int    // answers break off once, before the so manieth ref in them; 0: never
 	vanished bool
 	open     []net.Conn
 }
@@ -80,6 +81,38 @@ func (p *proxy) answersLost() int {
 	return p.lost
 }
 
+// breakOff makes the answers break off once, before the n-th ref that is in them from now on.
+func (p *proxy) breakOff(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refs = n
+}
+
+// hasBrokenOff tells whether an answer has.
+func (p *proxy) hasBrokenOff() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refs == 0
+}
+
+// intact is what is handed over of an answer.
+func (p *proxy) intact(answer []byte) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ref := []byte("\r\n$22\r\n") // a header, and the text of a ref behind it
+	for at := 0; p.refs > 0; at += len(ref) {
+		next := bytes.Index(answer[at:], ref)
+		if next < 0 {
+			break
+		}
+		at += next
+		if p.refs--; p.refs == 0 {
+			return answer[:at+len(ref)]
+		}
+	}
+	return answer
+}
+
 // vanish closes the port of the proxy and all its connections.
 func (p *proxy) vanish() {
 	p.listener.Close()
@@ -101,7 +134,7 @@ func (p *proxy) serve(client net.Conn) {
 	}
 	p.open = append(p.open, client, server)
 	var doomed atomic.Pointer[func()] // set while the answer that is to be lost is awaited
-	go pass(client, server, func(request []byte) bool {
+	go pass(client, server, func(request []byte) []byte {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.armed != nil && bytes.Contains(request, []byte("evalsha")) {
@@ -110,28 +143,29 @@ func (p *proxy) serve(client net.Conn) {
 			p.armed = nil
 			p.lost++
 		}
-		return true
+		return request
 	})
-	go pass(server, client, func([]byte) bool {
-		along := doomed.Load()
-		if along != nil {
+	go pass(server, client, func(answer []byte) []byte {
+		if along := doomed.Load(); along != nil {
 			(*along)()
+			return nil
 		}
-		return along == nil
+		return p.intact(answer)
 	})
 }
 
-// pass passes on what one side says, until it ends or allowed says no. Then it closes both.
-func pass(from, to net.Conn, allowed func([]byte) bool) {
+// pass passes on of what one side says what is allowed, until it ends or something was not. Then it closes both.
+func pass(from, to net.Conn, allowed func([]byte) []byte) {
 	defer to.Close()
 	defer from.Close()
 	buffer := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(buffer)
-		if err != nil || !allowed(buffer[:n]) {
+		if err != nil {
 			return
 		}
-		if _, err := to.Write(buffer[:n]); err != nil {
+		passed := allowed(buffer[:n])
+		if _, err := to.Write(passed); err != nil || len(passed) < n {
 			return
 		}
 	}

@@ -382,6 +382,14 @@ func (a *Allocator) pipelined(ctx context.Context, queue func(redis.Pipeliner)) 
 	return nil
 }
 
+// listed is what a command of a pipeline has listed, nothing if it failed: one whose answer broke off holds half a list.
+func listed[T any](cmd interface{ Result() ([]T, error) }) []T {
+	if all, err := cmd.Result(); err == nil {
+		return all
+	}
+	return nil
+}
+
 // exists tells whether a key is there.
 func (a *Allocator) exists(ctx context.Context, key string) (bool, error) {
 	count, err := a.redis.Exists(ctx, key).Result()

@@ -96,10 +96,10 @@ func (a *Allocator) due(ctx context.Context, partitions []partition) ([]dueIn, e
 	for i, p := range partitions {
 		d := dueIn{
 			partition: p, now: now,
-			ended: refsOf(p, ended[i].Val()), endedGames: refsOf(p, endedGames[i].Val()),
-			endedPlacements: refsOf(p, endedPlacements[i].Val()),
+			ended: refsOf(p, listed(ended[i])), endedGames: refsOf(p, listed(endedGames[i])),
+			endedPlacements: refsOf(p, listed(endedPlacements[i])),
 		}
-		for _, z := range games[i].Val() {
+		for _, z := range listed(games[i]) {
 			d.games = append(d.games, ref{p, z.Member.(string)})
 			// What timed out so long ago that its retention is over too is purged once it is marked.
 			d.more = d.more || int64(z.Score) <= over
@@ -148,7 +148,7 @@ type dueGame struct {
 // unsettled tells whether there is something to decide about the game session, beside reservations that are due.
 func (d dueGame) unsettled() bool {
 	live := d.status() == GameSessionActive || d.status() == GameSessionActivating
-	return live && (len(d.due.Val()) == 0 || d.keptFor() != "" || d.facts["unsettled"] != "")
+	return live && (len(listed(d.due)) == 0 || d.keptFor() != "" || d.facts["unsettled"] != "")
 }
 
 func (d dueGame) status() GameSessionStatus { return GameSessionStatus(d.facts["status"]) }
@@ -233,7 +233,7 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 		on, _ := hostOf(g.facts)
 		return 0, a.failGameSession(ctx, g.game, on)
 	}
-	players := g.due.Val()
+	players := listed(g.due)
 	var again time.Duration
 	var unsettled error
 	if g.unsettled() {
