@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -12,31 +13,25 @@ import (
 func (a *Allocator) Run(ctx context.Context) {
 	due := newDuePartitions()
 	var parts sync.WaitGroup
-	parts.Go(func() {
-		told := a.chronicle("heartbeat")
-		every(ctx, heartbeatInterval, func() {
-			gained, err := a.heartbeat(ctx)
-			told(ctx, err)
-			due.add(gained...) // nobody may have swept them for as long as a heartbeat counts
+	work := func(what string, interval time.Duration, do func() error) {
+		parts.Go(func() {
+			told := a.chronicle(what)
+			every(ctx, interval, func() { told(ctx, guarded(do)) })
 		})
+	}
+	work("heartbeat", heartbeatInterval, func() error {
+		gained, err := a.heartbeat(ctx)
+		due.add(gained...) // nobody may have swept them for as long as a heartbeat counts
+		return err
 	})
-	parts.Go(func() {
-		told := a.chronicle("sweep")
-		every(ctx, a.sweepInterval, func() {
-			_, err := a.sweep(ctx, a.owner.partitions())
-			told(ctx, err)
-		})
+	work("sweep", a.sweepInterval, func() error {
+		_, err := a.sweep(ctx, a.owner.partitions())
+		return err
 	})
-	parts.Go(func() { // apart from the sweep, which is not to wait for them
-		told := a.chronicle("placements")
-		every(ctx, a.sweepInterval, func() { told(ctx, a.tryPlacements(ctx, a.owner.partitions())) })
-	})
-	parts.Go(func() {
-		told := a.chronicle("server processes")
-		every(ctx, min(a.sweepInterval, attendance/3), func() { // however seldom the sweep, somebody is always there
-			told(ctx, a.reviewServerProcesses(ctx, a.owner.partitions()))
-		})
-	})
+	// Apart from the sweep, which is not to wait for them.
+	work("placements", a.sweepInterval, func() error { return a.tryPlacements(ctx, a.owner.partitions()) })
+	// However seldom the sweep, somebody is always there.
+	work("server processes", min(a.sweepInterval, attendance/3), func() error { return a.reviewServerProcesses(ctx, a.owner.partitions()) })
 	parts.Go(func() { a.followNudges(ctx) })
 	if !a.sweepOnly {
 		parts.Go(func() {
@@ -51,8 +46,10 @@ func (a *Allocator) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
 		case <-due.signal:
-			_, err := a.sweep(ctx, due.take())
-			told(ctx, err)
+			told(ctx, guarded(func() error {
+				_, err := a.sweep(ctx, due.take())
+				return err
+			}))
 		case <-ctx.Done():
 		}
 	}
@@ -65,18 +62,31 @@ func (a *Allocator) Run(ctx context.Context) {
 // worksAtOnce is how much of what is due an instance does at the same time, where it takes several round trips each.
 const worksAtOnce = 8
 
-// severalAtOnce does n works, several at the same time, and returns when all are done.
-func severalAtOnce(n int, do func(i int)) {
+// severalAtOnce does n works, several at the same time, and returns what became of each when all are done.
+func severalAtOnce(n int, do func(i int) error) []error {
+	done := make([]error, n)
 	turns := make(chan struct{}, worksAtOnce)
 	var works sync.WaitGroup
 	for i := range n {
 		turns <- struct{}{}
 		works.Go(func() {
 			defer func() { <-turns }()
-			do(i)
+			done[i] = guarded(func() error { return do(i) })
 		})
 	}
 	works.Wait()
+	return done
+}
+
+// guarded makes an error of a panic of a work: what nobody has foreseen in one record stops neither the other works nor the instance,
+// whose successors would find the same record.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err = failure(ErrInternal, "panic: %v\n%s", panicked, debug.Stack())
+		}
+	}()
+	return do()
 }
 
 // every does what is to be done at once and then at each interval.

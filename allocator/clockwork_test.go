@@ -2,18 +2,33 @@ package allocator_test
 
 import (
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/berthgg/berth/allocator"
 	"github.com/berthgg/berth/allocator/allocatortest"
+	"github.com/berthgg/berth/lua"
 )
 
 func TestOutageIsLoggedWhenItBeginsAtTimesAndWhenItEnds(t *testing.T) {
+	for name, outage := range map[string]func(*mortality){
+		"the store is away":        func(death *mortality) { death.after(0) },
+		"what nobody has foreseen": func(death *mortality) { death.panicAfter(0) },
+	} {
+		t.Run(name, func(t *testing.T) { testOutageIsLogged(t, outage) })
+	}
+}
+
+func testOutageIsLogged(t *testing.T, begin func(*mortality)) {
 	const outage, wantWarnings = 2*time.Minute + time.Second, 3
 	store := allocatortest.Redis(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -31,7 +46,7 @@ func TestOutageIsLoggedWhenItBeginsAtTimesAndWhenItEnds(t *testing.T) {
 		if log.String() != "" {
 			t.Errorf("while the store is there it logged\n%s", &log)
 		}
-		death.after(0)
+		begin(death)
 		pass(outage)
 		for _, work := range []string{"heartbeat", "sweep", "placements", "server processes"} {
 			if n := strings.Count(log.String(), `level=WARN msg="clockwork: `+work+` failed`); n != wantWarnings {
@@ -50,6 +65,114 @@ func TestOutageIsLoggedWhenItBeginsAtTimesAndWhenItEnds(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// One record at which an instance panics is one at which its successors would, too.
+func TestRecordThatMakesAnInstancePanicKeepsNothingElseWaiting(t *testing.T) {
+	for name, c := range map[string]struct {
+		script  string
+		arrange func(scene) (left func() int) // two works that are due, and how many of them are left
+	}{
+		"time-outs": {"time_out_player_sessions", func(s scene) func() int {
+			var reserved []*allocator.PlayerSession
+			for _, game := range s.gameSessionsInOnePartition(2) {
+				reserved = append(reserved, s.reserve(game, "late"))
+			}
+			s.store.Advance(reservationTimeout)
+			return func() (left int) {
+				for _, p := range reserved {
+					if status := recordStatus(s.t, s.store.Client(), p); status == "RESERVED" {
+						left++
+					}
+				}
+				return left
+			}
+		}},
+		"server processes": {"review_server_process", func(s scene) func() int {
+			s.start("one")
+			s.start("two")
+			s.pass(serverProcessLife - time.Millisecond)
+			s.store.Advance(time.Millisecond)
+			return func() (left int) {
+				for _, id := range []string{"one", "two"} {
+					if s.process(id).Status == allocator.ServerProcessActive {
+						left++
+					}
+				}
+				return left
+			}
+		}},
+		"placements": {"try_game_session_placement", func(s scene) func() int {
+			fleet := s.fleetAt("", "custom-a")
+			s.newQueue("queue", nil, fleet)
+			s.deregisterAll(allocator.FleetID(fleet))
+			ids := []string{"one", "two"}
+			for _, id := range ids {
+				s.placed(allocator.StartGameSessionPlacementInput{PlacementID: id, QueueName: "queue", MaximumPlayerSessionCount: 1})
+			}
+			s.registerAt(allocator.FleetID(fleet), "custom-a")
+			s.store.Advance(time.Second)
+			return func() (left int) {
+				for _, id := range ids {
+					if s.placement(id).Status == allocator.PlacementPending {
+						left++
+					}
+				}
+				return left
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+				var log logs
+				s := newScene(t, store)
+				left := c.arrange(s)
+				wantCount(t, "works that are left at first", left(), 2)
+				digest := sha1.Sum([]byte(lua.Source(c.script)))
+				poison := &poisonedRecord{script: hex.EncodeToString(digest[:])}
+				a := open(t, store, func(c *allocator.Config) {
+					c.Redis.AddHook(poison)
+					c.Logger = log.logger()
+				})
+				_, err := a.Sweep(context.Background())
+				if said := fmt.Sprint(err, &log); !strings.Contains(said, "panic: "+poisonous) {
+					t.Errorf("the panic is not told of: %s", said)
+				}
+				wantCount(t, "works that are left after a panic", left(), 1)
+				store.Advance(attendance)
+				s.sweep()
+				wantCount(t, "works that are left in the end", left(), 0)
+				wantInvariants(t, store, s.Allocator)
+			})
+		})
+	}
+}
+
+const poisonous = "this record is poisonous"
+
+// poisonedRecord is a hook that panics whenever a script is to be run for the record for which it was to be run first.
+type poisonedRecord struct {
+	script string
+	first  atomic.Pointer[string]
+}
+
+func (*poisonedRecord) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *poisonedRecord) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if args := cmd.Args(); cmd.Name() == "evalsha" && args[1] == h.script {
+			key := args[3].(string)
+			h.first.CompareAndSwap(nil, &key)
+			if *h.first.Load() == key {
+				panic(poisonous)
+			}
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (*poisonedRecord) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }
 
 func TestShardThatIsAwayStopsNoOther(t *testing.T) {

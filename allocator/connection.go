@@ -519,7 +519,7 @@ func (c *ServerProcessConnection) wake() {
 	c.left = make(chan struct{})
 	go func() {
 		for seen := 1; seen > 0; seen = c.seen(seen) {
-			if err := c.deliver(c.ctx); !errors.Is(err, errNotTold) {
+			if err := guarded(func() error { return c.deliver(c.ctx) }); !errors.Is(err, errNotTold) {
 				c.a.logged(c.ctx, "telling a server process", err)
 			}
 		}

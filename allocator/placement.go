@@ -460,7 +460,9 @@ func (a *Allocator) tryPlacements(ctx context.Context, partitions []partition) e
 		}
 	})
 	if failed == nil {
-		severalAtOnce(len(due), func(i int) { a.logged(ctx, "trying a placement", a.advance(ctx, due[i])) })
+		for _, outcome := range severalAtOnce(len(due), func(i int) error { return a.advance(ctx, due[i]) }) {
+			a.logged(ctx, "trying a placement", outcome)
+		}
 	}
 	return errors.Join(err, failed)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,7 +52,7 @@ func open(t testing.TB, store *allocatortest.Store, change ...func(*allocator.Co
 		Retention:          retention,
 		AutoActivate:       true,
 		Quotas:             unlimited,
-		Logger:             slog.New(slog.DiscardHandler),
+		Logger:             slog.New(panicsFail{slog.DiscardHandler, t}),
 	}
 	for _, c := range change {
 		c(&config)
@@ -271,6 +272,24 @@ func (l *logs) String() string {
 }
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// panicsFail is a handler of what is logged that fails the test when a panic was: the clockwork goes on after one.
+type panicsFail struct {
+	slog.Handler
+	t testing.TB
+}
+
+func (panicsFail) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h panicsFail) Handle(_ context.Context, line slog.Record) error {
+	line.Attrs(func(a slog.Attr) bool {
+		if said := a.Value.String(); strings.Contains(said, "panic: ") {
+			h.t.Errorf("%s: %s", line.Message, said)
+		}
+		return true
+	})
+	return nil
+}
 
 // countCommands counts the commands of a name that a client sends from now on.
 func countCommands(client redis.UniversalClient, name string) *atomic.Int64 {

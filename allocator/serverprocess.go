@@ -380,8 +380,7 @@ func (a *Allocator) reviewPartition(ctx context.Context, p partition) error {
 		if err != nil {
 			return err
 		}
-		failed := make([]error, len(due))
-		severalAtOnce(len(due), func(i int) { failed[i] = a.reviewServerProcess(ctx, ref{p, due.text(i)}, seen) })
+		failed := severalAtOnce(len(due), func(i int) error { return a.reviewServerProcess(ctx, ref{p, due.text(i)}, seen) })
 		if err := errors.Join(failed...); err != nil || len(due) < sweepBatch {
 			return err
 		}

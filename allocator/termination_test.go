@@ -443,7 +443,10 @@ func openMortal(t testing.TB, store *allocatortest.Store, change ...func(*alloca
 }
 
 // mortality is a hook that cuts a client off from its store as the death of its process would: between two commands.
-type mortality struct{ armed, left atomic.Int64 }
+type mortality struct {
+	armed, left atomic.Int64
+	panics      atomic.Bool // instead
+}
 
 var errDead = &net.OpError{Op: "write", Err: errors.New("this process is dead")}
 
@@ -453,10 +456,22 @@ func (m *mortality) after(scripts int) {
 	m.armed.Store(1)
 }
 
+// panicAfter lets so many more scripts through, and panics at what follows the last of them.
+func (m *mortality) panicAfter(scripts int) {
+	m.panics.Store(true)
+	m.after(scripts)
+}
+
 // undo lets everything through again.
 func (m *mortality) undo() { m.armed.Store(0) }
 
-func (m *mortality) dead() bool { return m.armed.Load() == 1 && m.left.Load() <= 0 }
+func (m *mortality) dead() bool {
+	dead := m.armed.Load() == 1 && m.left.Load() <= 0
+	if dead && m.panics.Load() {
+		panic(errDead)
+	}
+	return dead
+}
 
 func (m *mortality) DialHook(next redis.DialHook) redis.DialHook { return next }
 

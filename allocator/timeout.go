@@ -162,7 +162,11 @@ func (d dueGame) isPast(fact string) bool { return d.facts.time(fact).UnixMilli(
 func (a *Allocator) timeOut(ctx context.Context, due []dueIn) (marked int, err error) {
 	games, err := a.dueGames(ctx, due)
 	for _, g := range games {
-		timedOut, failed := a.timeOutIn(ctx, g)
+		var timedOut int
+		failed := guarded(func() (err error) {
+			timedOut, err = a.timeOutIn(ctx, g)
+			return err
+		})
 		err = errors.Join(err, failed) // one that cannot be seen to does not keep the others waiting
 		if errors.Is(failed, ErrInternal) {
 			err = errors.Join(err, a.postpone(ctx, g))

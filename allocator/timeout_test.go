@@ -472,7 +472,7 @@ func clientWithout(t *testing.T, store *allocatortest.Store, rule string) redis.
 }
 
 // recordStatus is what the record of a player session says.
-func recordStatus(t *testing.T, client redis.UniversalClient, p *allocator.PlayerSession) string {
+func recordStatus(t testing.TB, client redis.UniversalClient, p *allocator.PlayerSession) string {
 	t.Helper()
 	status, err := client.HGet(t.Context(), recordKey(p.ID), "status").Result()
 	if err != nil {

@@ -102,6 +102,9 @@ func serveWith(t testing.TB, env []string, args ...string) *process {
 		case !p.told:
 			t.Errorf("berth serve ended by itself, with %v; it wrote\n%s", p.err, &p.stderr)
 		}
+		if wrote := p.stderr.String(); strings.Contains(wrote, "panic: ") { // after which it goes on
+			t.Errorf("berth serve wrote\n%s", wrote)
+		}
 	})
 	allocatortest.Eventually(t, 30*time.Second, func() bool {
 		if found := serving.FindStringSubmatch(p.stderr.String()); found != nil {
