@@ -70,6 +70,10 @@ func (a *Allocator) PlacePlayerSessions(ctx context.Context, in PlacePlayerSessi
 			return sessions, err
 		}
 		if !view.started.Before(began) {
+			// Perhaps what fills the last one is what another attempt of this call has reserved meanwhile.
+			if sessions, err := a.placeAgain(ctx, group, note); err != nil || sessions != nil {
+				return sessions, err
+			}
 			return nil, failure(ErrGameSessionFull, "no game session of fleet %s that the filter finds has room for %d players", fleet, len(in.PlayerIDs))
 		}
 		view, err = a.snapshots.since(ctx, fleet, began)
@@ -186,14 +190,14 @@ func (a *Allocator) placeAt(ctx context.Context, game GameSessionID, group Creat
 	return sessions, err
 }
 
-// placeAgain reserves where an earlier attempt of the call has reserved or was about to, wherever there is room now. It returns
-// nil when there was none or it is refused there.
+// placeAgain reserves where another attempt of the call has reserved or was about to, wherever there is room now. It returns nil when
+// there was none or it is refused there.
 func (a *Allocator) placeAgain(ctx context.Context, group CreatePlayerSessionsInput, note *placeNote) ([]PlayerSession, error) {
 	if note.digest == "" {
 		return nil, nil
 	}
 	noted, err := a.redis.Get(ctx, note.key()).Result()
-	if errors.Is(err, redis.Nil) {
+	if errors.Is(err, redis.Nil) || err == nil && GameSessionID(noted) == note.refusedBy {
 		return nil, nil
 	}
 	if err != nil {

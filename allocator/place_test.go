@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -281,6 +282,27 @@ func TestSlowAttemptDoesNotReserveWhereAQuickOneWasRefused(t *testing.T) {
 			t.Errorf("the slow attempt: placed in %v (%v), want %s", placed, err, second)
 		}
 		wantCount(t, "player sessions of the player", len(s.sessionsOf(player(0))), 1)
+	})
+}
+
+// A slow attempt of a call finds every game session full, the last by what a quick one has just reserved for the call.
+func TestSlowAttemptIsAnsweredWithWhatAQuickOneHasReserved(t *testing.T) {
+	allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+		s := newScene(t, store)
+		s.newGameSession(2)
+		var quick []allocator.PlayerSession
+		slow := scene{open(t, store, meanwhile("describe_game_sessions", func() {
+			var err error
+			if quick, err = s.placeWith("token", 2); err != nil {
+				t.Errorf("the quick attempt: %v", err)
+			}
+		})), t, store, s.fleet}
+		placed, err := slow.placeWith("token", 2)
+		if err != nil || !slices.EqualFunc(placed, quick, func(p, q allocator.PlayerSession) bool { return p.ID == q.ID }) {
+			t.Errorf("the slow attempt is answered %v (%v), the quick one %v", placed, err, quick)
+		}
+		_, err = s.placeWith("another token", 2)
+		wantKind(t, "another call", err, allocator.ErrGameSessionFull)
 	})
 }
 
