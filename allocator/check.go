@@ -467,7 +467,7 @@ func (c *checker) checkGameSession(ctx context.Context, k storedKey) error {
 		all, ok, err := c.ask(ctx, checkGameSessionScript, []string{
 			gameSessionKey(game), playerSessionsKey(game), fleetGameSessionsKey(k.partition, fleet), liveGameSessionsKey(k.partition, fleet),
 			deadlinesKey(k.partition), endedGamesKey(k.partition),
-		}, game.text, string(fleet), gone, what, settling.Milliseconds(), reviewInterval.Milliseconds())
+		}, game.text, string(fleet), gone, what, settling.Milliseconds(), reviewInterval.Milliseconds(), hostInterval.Milliseconds())
 		if err != nil {
 			return err
 		}

@@ -469,6 +469,12 @@ func TestCheckFindsAndMendsWhatIsBroken(t *testing.T) {
 				do("DEL", process("busy")(h))
 				h.store.Advance(10 * time.Second)
 			}},
+		{name: "a game session of which nobody looks whether its server process is there",
+			want: func(h harbour) []string { return []string{"deadline " + sibling(gameKey("gs", h.hosted), "deadlines")} },
+			wreck: func(h harbour, do func(...any)) {
+				h.sweep()
+				do("ZADD", sibling(gameKey("gs", h.hosted), "deadlines"), 1<<50, refIn(gameKey("gs", h.hosted)))
+			}},
 		{name: "a server process without a healthy report", left: true, want: one("damaged-record", process("busy")),
 			wreck: func(h harbour, do func(...any)) { do("HDEL", process("busy")(h), "healthy_at") }},
 		{name: "an answer that does not expire", want: func(h harbour) []string { return []string{"expiry " + h.keys("answer")[0]} },

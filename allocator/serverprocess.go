@@ -67,6 +67,9 @@ const (
 	attendanceNote = time.Hour
 	// reviewInterval is how often a server process is reviewed while there is something that it could not be told.
 	reviewInterval = time.Second
+	// hostInterval is how often a game session is looked at whose server process may be gone without a trace, as after a failover that lost
+	// the last writes.
+	hostInterval = 5 * time.Minute
 	// startInterval is how often it is reviewed while it has yet to activate its game session.
 	startInterval = 10 * time.Second
 	// claimCandidates is how many idle server processes of a location a claim chooses from.

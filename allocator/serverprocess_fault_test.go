@@ -813,6 +813,50 @@ func TestNewGameSessionIsNotSettledByWhatCannotBeRead(t *testing.T) {
 
 // keyAway has the shard of some keys be away in pipelines, as a ClusterClient does: the other commands are done, and the error is that of
 // the first command that has one.
+// A failover that loses the last writes may leave no trace of a server process, or of what it was given.
+func TestGameSessionWhoseServerProcessWasLostEnds(t *testing.T) {
+	for name, lose := range map[string]func(s scene, process string) [][]any{
+		"all of it": func(s scene, process string) [][]any {
+			return [][]any{
+				{"DEL", process}, {"ZREM", sibling(process, "reviews"), refIn(process)}, {"ZREM", sibling(process, "processes:"+string(s.fleet)), refIn(process)},
+			}
+		},
+		"that it was claimed": func(s scene, process string) [][]any {
+			return [][]any{
+				{"HDEL", process, "claim", "game", "game_name", "claimed", "hosts"},
+				{"ZADD", sibling(process, "idle:"+string(s.fleet)+":custom-cellar"), 1, refIn(process)},
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			allocatortest.Each(t, func(t *testing.T, store *allocatortest.Store) {
+				ctx := t.Context()
+				s := newScene(t, store)
+				g, game := s.hosting("one")
+				active := s.reserve(game, "active")
+				s.accept(active)
+				s.pass(attendance) // the game session is settled
+				for _, command := range lose(s, processKey(g.ID)) {
+					if err := store.Client().Do(ctx, command...).Err(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for range hostInterval / attendance {
+					_ = g.HeartbeatServerProcess(ctx, true) // and it may be told that it is not there
+					s.pass(attendance)
+				}
+				if ended := s.describe(game); ended.Status != allocator.GameSessionTerminated || ended.StatusReason != allocator.Interrupted {
+					t.Errorf("the game session is %s because of %q, want TERMINATED because of INTERRUPTED", ended.Status, ended.StatusReason)
+				}
+				if status := s.read(active.ID).Status; status != allocator.PlayerSessionCompleted {
+					t.Errorf("its player session is %s", status)
+				}
+				wantInvariants(t, store, s.Allocator)
+			})
+		})
+	}
+}
+
 type keyAway struct {
 	part   string
 	isAway atomic.Bool

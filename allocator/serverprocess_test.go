@@ -21,6 +21,7 @@ const (
 	startAgain        = time.Minute
 	claimGrace        = 10 * time.Second
 	attendance        = 30 * time.Second
+	hostInterval      = 5 * time.Minute
 )
 
 // patience is how long a test waits for what comes on its own time.

@@ -148,7 +148,12 @@ type dueGame struct {
 // unsettled tells whether there is something to decide about the game session, beside reservations that are due.
 func (d dueGame) unsettled() bool {
 	live := d.status() == GameSessionActive || d.status() == GameSessionActivating
-	return live && (len(listed(d.due)) == 0 || d.keptFor() != "" || d.facts["unsettled"] != "")
+	return live && (len(listed(d.due)) == 0 || d.keptFor() != "" || d.facts["unsettled"] != "" || d.isHosted())
+}
+
+func (d dueGame) isHosted() bool {
+	_, hosted := hostOf(d.facts)
+	return hosted
 }
 
 func (d dueGame) status() GameSessionStatus { return GameSessionStatus(d.facts["status"]) }
@@ -239,23 +244,26 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 	}
 	players := listed(g.due)
 	var again time.Duration
+	if g.isHosted() {
+		again = hostInterval
+	}
+	settled := true
 	var unsettled error
 	if g.unsettled() {
-		verdict, failed := a.settle(ctx, g)
-		switch {
-		case failed != nil: // perhaps another shard is away
-			again, unsettled = reviewInterval, failed
-		case verdict == toEnd:
+		var verdict verdict
+		verdict, unsettled = a.settle(ctx, g)
+		if verdict == toEnd && unsettled == nil {
 			return 0, nil
-		case verdict == undecided:
-			again = reviewInterval
+		}
+		if verdict == undecided || unsettled != nil { // perhaps another shard is away
+			again, settled = reviewInterval, false
 		}
 	}
 	if len(players) == sweepBatch {
 		g.in.more = true
 	}
 	keys := []string{playerSessionsKey(g.game), deadlinesKey(g.game.partition), endedKey(g.game.partition), gameSessionKey(g.game)}
-	args := []any{g.game.text, again.Milliseconds()}
+	args := []any{g.game.text, again.Milliseconds(), flag(settled)}
 	for _, player := range players {
 		keys = append(keys, playerSessionKey(ref{g.game.partition, player}))
 		args = append(args, player)

@@ -16,6 +16,7 @@
 -- ARGV[5] what that is
 -- ARGV[6] how old a game session must be to have to have that, in ms
 -- ARGV[7] for how long what is due may be put off, in ms
+-- ARGV[8] how often one is looked at that runs on a server process, in ms
 --
 -- A finding is {kind, 1 if mended, what is wrong, key...}.
 --
@@ -35,7 +36,7 @@ local function differ(score, wanted)
   return score or wanted
 end
 
-local record = redis.call('HMGET', KEYS[1], 'fleet', 'status', 'created', 'ended', 'max', 'peak', 'kept_for', 'end_by', 'activate_by')
+local record = redis.call('HMGET', KEYS[1], 'fleet', 'status', 'created', 'ended', 'max', 'peak', 'kept_for', 'end_by', 'activate_by', 'process')
 if redis.call('EXISTS', KEYS[1]) == 0 or (record[1] or '') ~= ARGV[3] then
   return {'CHANGED'}
 end
@@ -86,6 +87,8 @@ elseif open and record[7] then
   unfinished, see_to_by = 'kept for a placement', now
 elseif status == 'ACTIVATING' then
   unfinished, see_to_by = 'ACTIVATING', tonumber(record[9])
+elseif open and record[10] then
+  unfinished, see_to_by = 'on a server process', now + ARGV[8]
 end
 local stalled = unfinished and (not due or due == 'inf' or tonumber(due) > math.max(now + ARGV[7], see_to_by))
 if stalled then

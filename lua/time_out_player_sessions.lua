@@ -4,8 +4,8 @@
 -- changes no answer, since a reservation past its deadline already holds no slot and already reads as TIMEDOUT: it
 -- makes the stored record say so. Where the set disagrees with a record, the record is right. At the end the partition's
 -- deadline of the game session is exact again, if nothing else has come due: the earliest of those of its reservations, by when its
--- server process must have activated it, and by when it must have ended; one that is kept for a placement stays due, and one about which
--- nothing can be decided yet is due again soon.
+-- server process must have activated it, by when it must have ended, and when it is to be looked at again; one that is settled and still
+-- kept for a placement stays due.
 --
 -- KEYS[1] player sessions of the game session  sorted set: player session ref -> deadline in ms while RESERVED, +inf while ACTIVE, 0 once ended
 -- KEYS[2] partition deadlines                  sorted set: game session ref -> earliest deadline in ms
@@ -13,8 +13,9 @@
 -- KEYS[4] game session                         hash
 -- KEYS[5..] a player session each              hash
 -- ARGV[1] game session ref
--- ARGV[2] in what time to look again whether the game session is to stay, in ms; 0 when that is settled
--- ARGV[3..] a player session ref each, in the order of KEYS
+-- ARGV[2] in what time to look again whether the game session is to stay, in ms; 0 for never
+-- ARGV[3] 1 if that is settled until then, 0 if nothing could be decided
+-- ARGV[4..] a player session ref each, in the order of KEYS
 --
 -- RETURNS OK marked_count
 local time = redis.call('TIME')
@@ -23,7 +24,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local due, misplaced = {}, {}
 local restored
 for i = 5, #KEYS do
-  local ref = ARGV[i - 2]
+  local ref = ARGV[i - 1]
   local score = redis.call('ZSCORE', KEYS[1], ref)
   if score and score ~= 'inf' and score ~= '0' and tonumber(score) <= now then
     local player = redis.call('HMGET', KEYS[i], 'status', 'deadline')
@@ -43,6 +44,7 @@ local still_due = redis.call('ZCOUNT', KEYS[1], '(0', now) - #due - #misplaced
 local from = still_due > 0 and '(0' or string.format('(%.0f', now)
 local next_deadline = redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
 local game = redis.call('HMGET', KEYS[4], 'status', 'kept_for', 'end_by', 'activate_by', 'unsettled')
+local settled = ARGV[3] == '1'
 local live = game[1] == 'ACTIVE' or game[1] == 'ACTIVATING'
 if next_deadline == 'inf' then
   next_deadline = nil
@@ -55,12 +57,16 @@ if restored then
 end
 if game[1] == 'TERMINATING' then
   no_later_than(tonumber(game[3] or now))
-elseif live and ARGV[2] ~= '0' then
-  no_later_than(now + ARGV[2])
-elseif live and game[2] then
-  no_later_than(now)
-elseif game[1] == 'ACTIVATING' then
-  no_later_than(tonumber(game[4]))
+elseif live then
+  if ARGV[2] ~= '0' then
+    no_later_than(now + ARGV[2])
+  end
+  if settled and game[2] then
+    no_later_than(now)
+  end
+  if game[1] == 'ACTIVATING' then
+    no_later_than(tonumber(game[4]))
+  end
 end
 
 for _, player in ipairs(due) do
@@ -75,7 +81,7 @@ for _, player in ipairs(misplaced) do
     redis.call('ZREM', KEYS[1], player[1])
   end
 end
-if ARGV[2] == '0' and game[5] then
+if settled and game[5] then
   redis.call('HDEL', KEYS[4], 'unsettled')
 end
 if next_deadline then
