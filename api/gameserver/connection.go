@@ -19,20 +19,13 @@ const maxMessage = 16 << 20
 // A connection is one WebSocket of a process. It ends as a whole: done is closed when nothing of it is left.
 type connection struct {
 	socket *websocket.Conn
-	outbox *queue[outgoing]
+	outbox *queue[[]byte]
 	ctx    context.Context // ends the socket without a close frame
 	drop   context.CancelCauseFunc
 	done   chan struct{}
 	// Why it ended, and whether the service said anything before; to be read after done.
 	err   error
 	heard bool
-}
-
-// An outgoing message is written in its turn; whether it was is told to written, if there is such a channel.
-type outgoing struct {
-	kind    websocket.MessageType
-	message []byte
-	written chan<- error
 }
 
 // dial opens a connection. A service that refuses it makes it fail with an [*Error].
@@ -61,7 +54,7 @@ func (p *Process) dial(ctx context.Context, e endpoint) (*connection, error) {
 	}
 	socket.SetReadLimit(maxMessage)
 
-	c := &connection{socket: socket, outbox: newQueue[outgoing](), done: make(chan struct{})}
+	c := &connection{socket: socket, outbox: newQueue[[]byte](), done: make(chan struct{})}
 	c.ctx, c.drop = context.WithCancelCause(context.Background())
 	go p.serve(c)
 	return c, nil
@@ -100,21 +93,17 @@ func (p *Process) read(c *connection) error {
 
 func (p *Process) write(c *connection) error {
 	for {
-		next, ok := c.outbox.take(c.ctx)
+		message, ok := c.outbox.take(c.ctx)
 		if !ok {
 			return context.Cause(c.ctx)
 		}
-		err := p.send(c, next)
-		if next.written != nil {
-			next.written <- err
-		}
-		if err != nil {
+		if err := p.send(c, message); err != nil {
 			return err
 		}
 	}
 }
 
-func (p *Process) send(c *connection, next outgoing) error {
+func (p *Process) send(c *connection, message []byte) error {
 	ctx, cancel := context.WithTimeout(c.ctx, p.config.RequestTimeout)
 	defer cancel()
 	if p.accent.pingsBeforeSend {
@@ -122,8 +111,8 @@ func (p *Process) send(c *connection, next outgoing) error {
 			return err
 		}
 	}
-	p.trace(Sent, next.message)
-	return c.socket.Write(ctx, next.kind, next.message)
+	p.trace(Sent, message)
+	return c.socket.Write(ctx, websocket.MessageText, message)
 }
 
 func (p *Process) trace(direction Direction, message []byte) {

@@ -2,7 +2,6 @@ package gameserver_test
 
 import (
 	"context"
-	"errors"
 	"log"
 	"time"
 
@@ -38,18 +37,24 @@ func Example() {
 		if err := process.ProcessReady(ctx, 7777, nil); err != nil {
 			return err
 		}
-		<-ending
+		select {
+		case <-ending:
+		case <-ctx.Done():
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
 		return process.ProcessEnding(ctx)
 	}
 	_ = serve
 }
 
-// A player connects with the player session id that it was given, and is let in or sent away.
+// A player connects with the player session id that it was given, and is let in or sent away. Without an answer it may have been accepted:
+// ask again, or let it try again later.
 func ExampleProcess_AcceptPlayerSession() {
 	admit := func(ctx context.Context, process *gameserver.Process, gameSessionID, playerSessionID string) (bool, error) {
 		err := process.AcceptPlayerSession(ctx, gameSessionID, playerSessionID)
-		if refusal, ok := errors.AsType[*gameserver.Error](err); ok {
-			log.Printf("a player was sent away: %s", refusal.Message)
+		if gameserver.Refused(err) {
+			log.Printf("a player is sent away: %v", err)
 			return false, nil
 		}
 		return err == nil, err

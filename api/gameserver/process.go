@@ -32,9 +32,9 @@ type Process struct {
 
 	mu       sync.Mutex
 	current  *connection     // nil while there is none
-	since    time.Time       // there is a current one
-	lost     error           // why there is none
-	ended    error           // why there will never be one again
+	since    time.Time       // when current was opened
+	lost     error           // why current is nil
+	ended    error           // why current will never be set again; nil until then
 	waiting  []*call         // in the order in which they were made
 	silences int             // requests in a row that were not answered
 	started  map[string]bool // the game sessions that were handed out
@@ -138,7 +138,7 @@ func (p *Process) connect(ctx context.Context, e endpoint, failures, attempts in
 			p.adopt(c)
 			return c, nil
 		}
-		if ctx.Err() != nil || attempts > 0 && (attempt == attempts || final(err)) {
+		if ctx.Err() != nil || attempts > 0 && (attempt == attempts || Refused(err)) {
 			return nil, err
 		}
 		last = err
@@ -161,20 +161,13 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// final is whether a service that refused a connection will refuse the next one too.
-func final(err error) bool {
-	refusal, ok := errors.AsType[*Error](err)
-	return ok && refusal.StatusCode >= 400 && refusal.StatusCode < 500 &&
-		refusal.StatusCode != http.StatusRequestTimeout && refusal.StatusCode != http.StatusTooManyRequests
-}
-
 // adopt makes a connection the one on which requests are sent, beginning with all that wait.
 func (p *Process) adopt(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.current, p.since, p.lost, p.silences = c, time.Now(), nil, 0
 	for _, waiting := range p.waiting {
-		c.outbox.put(outgoing{kind: websocket.MessageText, message: waiting.message})
+		c.outbox.put(waiting.message)
 	}
 }
 

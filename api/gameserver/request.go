@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 // ErrClosed is why a request fails on a process that was closed.
@@ -16,7 +14,7 @@ var ErrClosed = errors.New("the process is closed")
 
 var errSilent = errors.New("the service does not answer")
 
-// Error is the refusal of a request by the service.
+// Error is an answer of the service that the request was not granted.
 type Error struct {
 	Action     string // what was asked for, "Connect" for the connection itself
 	StatusCode int    // as in HTTP
@@ -26,6 +24,14 @@ type Error struct {
 // Error names the action and says why it was refused.
 func (e *Error) Error() string {
 	return fmt.Sprintf("%s was refused (%d): %s", e.Action, e.StatusCode, e.Message)
+}
+
+// Refused tells whether the service has said no: nothing has happened, and the same request would fail again. What failed in any other way
+// may have happened or may not; ask again, or wait until the service is well.
+func Refused(err error) bool {
+	answer, ok := errors.AsType[*Error](err)
+	return ok && answer.StatusCode >= 400 && answer.StatusCode < 500 &&
+		answer.StatusCode != http.StatusRequestTimeout && answer.StatusCode != http.StatusTooManyRequests
 }
 
 // Request is a request in the form in which it is sent, for what has no method of its own.
@@ -123,7 +129,7 @@ func (p *Process) enter(c *call) error {
 	}
 	p.waiting = append(p.waiting, c)
 	if p.current != nil {
-		p.current.outbox.put(outgoing{kind: websocket.MessageText, message: c.message})
+		p.current.outbox.put(c.message)
 	}
 	return nil
 }
@@ -153,7 +159,7 @@ func (p *Process) unanswered(c *call, again bool) error {
 		return fmt.Errorf("%s was not answered within %v (%s): %w", c.action, p.config.RequestTimeout, state, context.DeadlineExceeded)
 	}
 	if p.current != nil {
-		p.current.outbox.put(outgoing{kind: websocket.MessageText, message: c.message})
+		p.current.outbox.put(c.message)
 	}
 	return nil
 }
@@ -202,27 +208,4 @@ func (e envelope) refusal(action string) error {
 		return &Error{Action: action, StatusCode: *e.StatusCode, Message: e.ErrorMessage}
 	}
 	return nil
-}
-
-// SendFrame sends one message as it is, for tests of a service, and returns when it is written. It does not wait for a connection.
-func (p *Process) SendFrame(ctx context.Context, kind websocket.MessageType, message []byte) error {
-	p.mu.Lock()
-	current, ended, lost := p.current, p.ended, p.lost
-	p.mu.Unlock()
-	switch {
-	case ended != nil:
-		return ended
-	case current == nil:
-		return fmt.Errorf("not connected: %w", lost)
-	}
-	written := make(chan error, 1)
-	current.outbox.put(outgoing{kind: kind, message: slices.Clone(message), written: written})
-	select {
-	case err := <-written:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-current.done:
-		return fmt.Errorf("the connection ended: %w", current.err)
-	}
 }

@@ -196,37 +196,16 @@ func TestRawRequestHasTheChosenID(t *testing.T) {
 	})
 }
 
-func TestFrameIsSentAsItIs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newService(t)
-		p, peer := s.connectDefault()
-		if err := p.SendFrame(t.Context(), websocket.MessageText, []byte(`{"no JSON`)); err != nil {
-			t.Fatal(err)
-		}
-		if err := p.SendFrame(t.Context(), websocket.MessageBinary, []byte{0, 1}); err != nil {
-			t.Fatal(err)
-		}
-		if text, binary := peer.raw(), peer.raw(); text != `{"no JSON` || binary != "\x00\x01" {
-			t.Errorf("sent %q and %q", text, binary)
-		}
-
-		s.down.Store(true)
-		p.Disconnect()
-		synctest.Wait()
-		fails(t, p.SendFrame(t.Context(), websocket.MessageText, nil), "not connected")
-		p.Close()
-		if err := p.SendFrame(t.Context(), websocket.MessageText, nil); !errors.Is(err, gameserver.ErrClosed) {
-			t.Errorf("failed with %v", err)
-		}
-	})
-}
-
 func TestBinaryMessageIsPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, peer := newService(t).connectDefault()
+		s := newService(t)
+		config := s.config()
+		config.OnProcessTerminate = func(context.Context, *gameserver.Process, time.Time) { t.Error("it is told to end") }
+		p, peer := s.connect(config)
 		if err := peer.socket.Write(t.Context(), websocket.MessageBinary, []byte(`{"Action":"TerminateProcess"}`)); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		peer.grants("HeartbeatServerProcess", func() error { return p.Heartbeat(t.Context(), true) })
 	})
 }

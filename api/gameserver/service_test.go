@@ -1,7 +1,6 @@
 package gameserver_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -266,7 +265,7 @@ func diff(want, got any) string { return gocmp.Diff(want, got, cmpopts.EquateEmp
 
 // dropped is whether a connection ended without a close frame.
 func dropped(err error) bool {
-	return websocket.CloseStatus(err) < 0 && cmp.Or(errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe))
+	return websocket.CloseStatus(err) < 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe))
 }
 
 func (s *service) connectDefault() (*gameserver.Process, *peer) {

@@ -64,15 +64,15 @@ func (s *Server) receive(p *player, playerSessionID string) {
 	defer s.room.release(playerSessionID)
 
 	err := s.process.AcceptPlayerSession(s.ctx, game, playerSessionID)
-	switch refusal, ok := errors.AsType[*gameserver.Error](err); {
+	switch answer, _ := errors.AsType[*gameserver.Error](err); {
 	case err == nil:
 		p.name = s.nameOf(playerSessionID)
 		s.log.Info("a player has joined", "player", p.name)
 		s.play(p)
 		s.log.Info("a player has left", "player", p.name)
-	case ok && refused(err):
+	case gameserver.Refused(err):
 		s.log.Info("a player was refused", "player_session", clean(playerSessionID), "reason", err)
-		p.write("* you cannot play: " + clean(refusal.Message))
+		p.write("* you cannot play: " + clean(answer.Message))
 		return
 	case s.ctx.Err() != nil:
 		p.write("* the game server ends; goodbye")

@@ -92,6 +92,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 		ended:    make(chan struct{}),
 	}
 	s.ctx, s.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	config.Process.Logger = cmp.Or(config.Process.Logger, s.log)
 	config.Process.OnStartGameSession = func(_ context.Context, process *gameserver.Process, session gameserver.GameSession) {
 		s.host(process, session)
 	}
@@ -162,7 +163,7 @@ func (s *Server) insist(request func(context.Context) error, about ...any) error
 		case err == nil && attempt > 1:
 			log.Info("the service has done what it was asked for", "attempts", attempt)
 			return nil
-		case err == nil || refused(err) || s.ctx.Err() != nil:
+		case err == nil || gameserver.Refused(err) || s.ctx.Err() != nil:
 			return err
 		case attempt == 1:
 			log.Warn("the service could not do what it was asked for; asking until it does", "error", err)
@@ -172,12 +173,6 @@ func (s *Server) insist(request func(context.Context) error, about ...any) error
 		case <-s.ctx.Done():
 		}
 	}
-}
-
-// refused tells whether the service has said no, so that nothing has happened. What it did not answer may have happened.
-func refused(err error) bool {
-	refusal, ok := errors.AsType[*gameserver.Error](err)
-	return ok && refusal.StatusCode < http.StatusInternalServerError && refusal.StatusCode != http.StatusTooManyRequests
 }
 
 // admitAll serves all who connect.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http/httptest"
@@ -36,6 +37,7 @@ type scene struct {
 	outage  *outage
 	network *network
 	fleet   allocator.FleetID
+	process gameserver.Config // of the game server, without handlers
 	server  *chat.Server
 	players string // where the game server listens
 	game    allocator.GameSessionID
@@ -97,6 +99,7 @@ func newLobby(t *testing.T, change ...func(*chat.Config)) *scene {
 	for _, c := range change {
 		c(&config)
 	}
+	s.process = config.Process
 	life, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if s.server, err = chat.Start(life, config); err != nil {
@@ -230,7 +233,7 @@ func (g *guest) hears(want ...string) {
 func (g *guest) isLetGo(last string) {
 	g.t.Helper()
 	g.hears(last)
-	if _, err := g.from.ReadByte(); err == nil || err.Error() != "EOF" {
+	if _, err := g.from.ReadByte(); err != io.EOF {
 		g.t.Errorf("then the player is not let go: %v", err)
 	}
 	g.conn.Close()
@@ -370,7 +373,7 @@ func TestPlayerWhoCannotPlayIsToldWhy(t *testing.T) {
 			if !strings.HasPrefix(line, "* you cannot play: ") || !strings.Contains(line, c.want) {
 				t.Errorf("the player hears %q (error: %v), want %q", line, err, c.want)
 			}
-			if _, err := g.from.ReadByte(); err == nil || err.Error() != "EOF" {
+			if _, err := g.from.ReadByte(); err != io.EOF {
 				t.Errorf("then the player is not let go: %v", err)
 			}
 		})
@@ -524,18 +527,21 @@ func TestPlayerMayComeAgainWhenTheServiceCouldNotAnswer(t *testing.T) {
 
 func TestGameServerThatIsNotLetInDoesNotStart(t *testing.T) {
 	s := newLobby(t)
-	listener, err := chat.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unreachable := gameserver.Config{
-		URL: "ws://127.0.0.1:1/server-sdk", FleetID: string(s.fleet), ComputeName: "box", AuthToken: "any", Attempts: 1, Logger: slog.New(slog.DiscardHandler),
-	}
-	if _, err := chat.Start(t.Context(), chat.Config{Process: unreachable, Listener: listener}); err == nil {
-		t.Error("it starts")
-	}
-	if conn, err := net.Dial("tcp", listener.Addr().String()); err == nil {
-		conn.Close()
-		t.Error("players can connect to it")
+	unreachable, stranger := s.process, s.process
+	unreachable.URL, unreachable.Attempts = "ws://127.0.0.1:1/server-sdk", 1
+	stranger.AuthToken, stranger.Attempts = "any", 1
+	for name, process := range map[string]gameserver.Config{"unreachable": unreachable, "refused": stranger} {
+		listener, err := chat.Listen("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = chat.Start(t.Context(), chat.Config{Process: process, Listener: listener, Logger: process.Logger})
+		if err == nil || gameserver.Refused(err) != (name == "refused") {
+			t.Errorf("%s: it starts, or fails for another reason: %v", name, err)
+		}
+		if conn, err := net.Dial("tcp", listener.Addr().String()); err == nil {
+			conn.Close()
+			t.Errorf("%s: players can connect to it", name)
+		}
 	}
 }
