@@ -24,8 +24,8 @@ type connectQuery struct {
 	PID       string `wire:"pID" validate:"required,min=1,max=1024"`
 }
 
-// serverSDK serves GET /server-sdk: the WebSocket of a game server that was built with the GameLift Server SDK. Who lacks a valid token or
-// signature is refused before it is one.
+// serverSDK serves GET /server-sdk: the WebSocket of a game server that was built with the GameLift Server SDK. Without a valid token or
+// signature the request is refused before it becomes one.
 func (h handler) serverSDK(c *gin.Context) {
 	process, refusal := h.authenticate(c.Request)
 	if refusal != nil {
@@ -44,16 +44,15 @@ func (h handler) serverSDK(c *gin.Context) {
 
 // authenticate finds out which server process connects.
 func (h handler) authenticate(r *http.Request) (*allocator.ServerProcessConnection, *exception) {
-	query := r.URL.Query()
-	id, credential, err := h.credentialOf(query)
+	id, credential, err := h.credentialOf(r.URL.Query())
 	if err != nil {
-		return nil, h.turnAway(r, query, err)
+		return nil, h.turnAway(r, id, err)
 	}
 	process, err := h.run(r.Context(), func(ctx context.Context) (any, error) {
 		return h.allocator.AuthenticateServerProcess(ctx, id, credential)
 	})
 	if err != nil {
-		return nil, h.turnAway(r, query, err)
+		return nil, h.turnAway(r, id, err)
 	}
 	return process.(*allocator.ServerProcessConnection), nil
 }
@@ -82,13 +81,11 @@ func (h handler) credentialOf(query url.Values) (allocator.ServerProcessID, allo
 	return id, allocator.Credential{Signature: query.Get("X-Amz-Signature"), SignedAt: signedAt}, nil
 }
 
-// turnAway logs why a game server may not connect, and returns what it is told. The Server SDK looks at the status alone.
-func (h handler) turnAway(r *http.Request, query url.Values, err error) *exception {
+// turnAway logs why a game server, which says it is id, may not connect, and returns what it is told. The Server SDK looks at the status
+// alone.
+func (h handler) turnAway(r *http.Request, id allocator.ServerProcessID, err error) *exception {
 	told := exceptionOf(err)
-	var forged *signatureError
 	switch {
-	case errors.As(err, &forged):
-		told = refused(http.StatusForbidden, forged.message)
 	case errors.Is(err, allocator.ErrUnauthorized):
 		told.status = http.StatusForbidden
 	case told.code >= http.StatusInternalServerError:
@@ -102,9 +99,9 @@ func (h handler) turnAway(r *http.Request, query url.Values, err error) *excepti
 	}
 	h.log.Log(r.Context(), level, "a game server was not let in",
 		"process", allocator.ServerProcessID{
-			FleetID:     allocator.FleetID(shortened(query.Get("FleetId"), 100)),
-			ComputeName: shortened(query.Get("ComputeId"), 100),
-			ProcessID:   shortened(query.Get("pID"), 100),
+			FleetID:     allocator.FleetID(shortened(string(id.FleetID), 100)),
+			ComputeName: shortened(id.ComputeName, 100),
+			ProcessID:   shortened(id.ProcessID, 100),
 		}, "remote", r.RemoteAddr, "error", err)
 	return &told
 }

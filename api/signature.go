@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/berthgg/berth/allocator"
 )
 
 const (
@@ -18,30 +20,13 @@ const (
 	signatureTime       = "20060102T150405Z"
 )
 
-// signatureError is why a signature is refused.
-type signatureError struct {
-	message string // for the client: what is wrong and what to do about it
-	cause   error  // for the log; may be nil
-}
-
-// Error returns the message, and the cause when there is one.
-func (e *signatureError) Error() string {
-	if e.cause == nil {
-		return e.message
-	}
-	return e.message + ": " + e.cause.Error()
-}
-
-// Unwrap returns the cause.
-func (e *signatureError) Unwrap() error { return e.cause }
-
 // verifySignature checks the query of a connection that a game server signed, in the Server SDK's own form of AWS Signature
 // Version 4: what is signed is ComputeId, FleetId and pID, and nothing else of the request. accessKeys are secrets by id. It
-// returns when that was, by the game server's clock; whether it is recent is for the caller to judge. Any error is a
-// *signatureError; its message is the same for an access key that there is not as for a wrong signature.
+// returns when that was, by the game server's clock; whether it is recent is for the caller to judge. Any error is of the kind
+// ErrUnauthorized; its message is the same for an access key that there is not as for a wrong signature.
 func verifySignature(query url.Values, region string, accessKeys map[string]string) (signedAt time.Time, err error) {
 	refuse := func(format string, args ...any) (time.Time, error) {
-		return time.Time{}, &signatureError{message: fmt.Sprintf(format, args...)}
+		return time.Time{}, &allocator.Error{Kind: allocator.ErrUnauthorized, Message: fmt.Sprintf(format, args...)}
 	}
 	for _, name := range []string{"ComputeId", "FleetId", "pID", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Signature"} {
 		switch values := query[name]; {
@@ -90,7 +75,9 @@ func verifySignature(query url.Values, region string, accessKeys map[string]stri
 	if secret == "" {
 		cause = fmt.Errorf("there is no access key %s", quoted(id))
 	}
-	return time.Time{}, &signatureError{"the signature is not that of an access key of this service (--access-key)", cause}
+	return time.Time{}, &allocator.Error{
+		Kind: allocator.ErrUnauthorized, Message: "the signature is not that of an access key of this service (--access-key)", Cause: cause,
+	}
 }
 
 func hmacSHA256(key []byte, text string) []byte {

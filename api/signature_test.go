@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/berthgg/berth/allocator"
 )
 
 // signerID and signerSecret are the access key with which these tests sign.
@@ -139,15 +141,15 @@ func TestSignatureIsRefusedForWhatIsWrong(t *testing.T) {
 		query := signedQuery()
 		c.change(query)
 		signedAt, err := verifySignature(query, "us-east-1", signers)
-		var refusal *signatureError
+		var refusal *allocator.Error
 		if !errors.As(err, &refusal) {
 			t.Errorf("%s: it was signed at %v (error: %v)", name, signedAt, err)
 			continue
 		}
-		if !strings.HasPrefix(refusal.message, c.message) || (c.message == notOurs && refusal.message != notOurs) {
-			t.Errorf("%s: the client is told %q, want %q", name, refusal.message, c.message)
+		if !strings.HasPrefix(refusal.Message, c.message) || (c.message == notOurs && refusal.Message != notOurs) {
+			t.Errorf("%s: the client is told %q, want %q", name, refusal.Message, c.message)
 		}
-		if (c.cause == "") != (errors.Unwrap(err) == nil) || !strings.Contains(err.Error(), c.cause) {
+		if (c.cause == "") != (refusal.Cause == nil) || !strings.Contains(err.Error(), c.cause) {
 			t.Errorf("%s: the log is told %q, want %q", name, err, c.cause)
 		}
 		if !signedAt.IsZero() {
@@ -181,8 +183,8 @@ func FuzzSignature(f *testing.F) {
 		query, _ := url.ParseQuery(text) // as net/url does it for a request, without what is malformed
 		// Who wrote the query knows the secret of these tests, but not this one.
 		_, err := verifySignature(query, "us-east-1", map[string]string{signerID: "unknown to the query"})
-		var refusal *signatureError
-		if !errors.As(err, &refusal) || refusal.message == "" {
+		var refusal *allocator.Error
+		if !errors.As(err, &refusal) || refusal.Message == "" {
 			t.Errorf("%q: %v", text, err)
 		}
 		// With the secret of these tests, only what the rules give is accepted.
