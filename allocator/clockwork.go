@@ -56,7 +56,7 @@ func (a *Allocator) Run(ctx context.Context) {
 	parts.Wait()
 	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), heartbeatInterval)
 	defer cancel()
-	a.logged(farewell, "leave", a.leave(farewell))
+	a.logged(farewell, "leaving", "the other instances take over once the heartbeat has lapsed", a.leave(farewell))
 }
 
 // worksAtOnce is how much of what is due an instance does at the same time, where it takes several round trips each.
@@ -103,10 +103,10 @@ func every(ctx context.Context, interval time.Duration, do func()) {
 	}
 }
 
-// logged logs a failure of the clockwork, unless it comes of stopping.
-func (a *Allocator) logged(ctx context.Context, what string, err error) {
+// logged logs a failure of which no caller is told, and what comes of it, unless it comes of stopping.
+func (a *Allocator) logged(ctx context.Context, what, then string, err error) {
 	if err != nil && ctx.Err() == nil {
-		a.log.WarnContext(ctx, "clockwork: "+what+" failed; it is tried again", "error", err)
+		a.log.WarnContext(ctx, what+" failed; "+then, "error", err)
 	}
 }
 

@@ -119,7 +119,7 @@ func (a *Allocator) DeregisterCompute(ctx context.Context, fleetIDOrARN FleetID,
 		}
 		switch reply.text(0) {
 		case "OK":
-			a.logged(ctx, "having the server processes of a deregistered compute end", a.reviewFleetProcesses(ctx, fleet))
+			a.logged(ctx, "having the server processes of a deregistered compute end", "they are told when they are reviewed", a.reviewFleetProcesses(ctx, fleet))
 			return nil
 		case "COMPUTE_NOT_FOUND":
 			return computeNotFound(fleetIDOrARN, nameOrARN)

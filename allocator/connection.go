@@ -344,7 +344,7 @@ func (c *ServerProcessConnection) ActivateGameSession(ctx context.Context, id Ga
 		case "OK":
 			name, _, _ := strings.Cut(reply.text(1), " ")
 			if placement, kept := parseRef(name); kept { // which waits for this
-				c.a.logged(ctx, "trying a placement", c.a.advance(ctx, placement))
+				c.a.logged(ctx, "trying a placement", "it is tried again", c.a.advance(ctx, placement))
 			}
 			return true, nil
 		case "GAME_SESSION_NOT_FOUND":
@@ -462,7 +462,7 @@ func (c *ServerProcessConnection) Once(ctx context.Context, request string, keep
 			return other
 		}
 	default:
-		c.a.logged(patient, "keeping an answer", failed)
+		c.a.logged(patient, "keeping an answer", "the request, sent again, would be done again", failed)
 	}
 	return err
 }
@@ -520,7 +520,7 @@ func (c *ServerProcessConnection) wake() {
 	go func() {
 		for seen := 1; seen > 0; seen = c.seen(seen) {
 			if err := guarded(func() error { return c.deliver(c.ctx) }); !errors.Is(err, errNotTold) {
-				c.a.logged(c.ctx, "telling a server process", err)
+				c.a.logged(c.ctx, "telling a server process", "it is told when it is reviewed", err)
 			}
 		}
 	}()
@@ -667,7 +667,7 @@ func (a *Allocator) nudge(ctx context.Context, instance string, process ref) {
 	case a.owner.instance:
 		a.connections.wake(process.text)
 	default:
-		a.logged(ctx, "nudging an instance", a.redis.Publish(ctx, nudgeChannel(instance), process.text).Err())
+		a.logged(ctx, "nudging an instance", "the server process is told when it is reviewed", a.redis.Publish(ctx, nudgeChannel(instance), process.text).Err())
 	}
 }
 

@@ -330,7 +330,7 @@ func (a *Allocator) DeleteFleet(ctx context.Context, idOrARN FleetID) error {
 			return err
 		}
 		if done {
-			a.logged(ctx, "having the server processes of a deleted fleet end", a.reviewFleetProcesses(ctx, fleet))
+			a.logged(ctx, "having the server processes of a deleted fleet end", "they are told when they are reviewed", a.reviewFleetProcesses(ctx, fleet))
 			return nil
 		}
 	}

@@ -280,7 +280,7 @@ func (a *Allocator) limitCreator(ctx context.Context, fleet FleetID, game ref, c
 func (a *Allocator) forgetCreation(ctx context.Context, fleet FleetID, game ref, creator string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout) // the creator may have gone
 	defer cancel()
-	a.logged(ctx, "taking back a creation", a.redis.ZRem(ctx, creatorKey(fleet, creator), game.text).Err())
+	a.logged(ctx, "taking back a creation", "it counts towards the limit of its creator", a.redis.ZRem(ctx, creatorKey(fleet, creator), game.text).Err())
 }
 
 // recheckFleet ends a game session that has just been created in a fleet that somebody began to delete meanwhile: one of the

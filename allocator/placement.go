@@ -142,7 +142,7 @@ func (a *Allocator) StartGameSessionPlacement(ctx context.Context, in StartGameS
 	}
 	switch reply.text(0) {
 	case "OK":
-		a.logged(ctx, "trying a placement", a.advance(ctx, placement))
+		a.logged(ctx, "trying a placement", "it is tried again", a.advance(ctx, placement))
 		return a.placement(reply.list(2).record(), reply.int(1)), nil
 	case "EXISTS":
 		return nil, failure(ErrInvalidRequest, "there is a placement %s already; choose another PlacementId", in.PlacementID)
@@ -461,7 +461,7 @@ func (a *Allocator) tryPlacements(ctx context.Context, partitions []partition) e
 	})
 	if failed == nil {
 		for _, outcome := range severalAtOnce(len(due), func(i int) error { return a.advance(ctx, due[i]) }) {
-			a.logged(ctx, "trying a placement", outcome)
+			a.logged(ctx, "trying a placement", "it is tried again", outcome)
 		}
 	}
 	return errors.Join(err, failed)

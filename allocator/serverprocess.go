@@ -237,7 +237,7 @@ func (a *Allocator) releaseServerProcess(ctx context.Context, p process, claim s
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout) // the creator may have gone
 	defer cancel()
 	_, err := a.runOn(ctx, releaseServerProcessScript, p, 2, claim)
-	a.logged(ctx, "releasing a server process", err)
+	a.logged(ctx, "releasing a server process", "it is released when it is reviewed", err)
 }
 
 // endUnhosted ends a game session that has just been created, if its server process has ended meanwhile or was given to another: one of the
