@@ -71,7 +71,7 @@ type ServerProcessConnection struct {
 	push  func(context.Context, Push) error
 	ctx   context.Context // until it is closed
 	end   context.CancelFunc
-	wakes int           // since the courier left, guarded by mu
+	woken bool          // since the courier last looked; guarded by mu
 	left  chan struct{} // closed when the courier leaves; nil while there is none; guarded by mu
 }
 
@@ -513,29 +513,32 @@ func (c *ServerProcessConnection) wake() {
 	if c.ctx == nil || c.ctx.Err() != nil { // it is not open
 		return
 	}
-	if c.wakes++; c.wakes > 1 { // the courier is on its way, and will look again
-		return
+	c.woken = true
+	if c.left == nil {
+		c.left = make(chan struct{})
+		go c.courier()
 	}
-	c.left = make(chan struct{})
-	go func() {
-		for seen := 1; seen > 0; seen = c.seen(seen) {
-			if err := guarded(func() error { return c.deliver(c.ctx) }); !errors.Is(err, errNotTold) {
-				c.a.logged(c.ctx, "telling a server process", "it is told when it is reviewed", err)
-			}
-		}
-	}()
 }
 
-// seen notes that the courier has looked after so many wakes, and returns how many there have been if there are more; otherwise the
-// courier leaves.
-func (c *ServerProcessConnection) seen(wakes int) int {
+// courier looks up what the process is to be told, until nothing has woken it meanwhile.
+func (c *ServerProcessConnection) courier() {
+	for c.isWoken() {
+		if err := guarded(func() error { return c.deliver(c.ctx) }); !errors.Is(err, errNotTold) {
+			c.a.logged(c.ctx, "telling a server process", "it is told when it is reviewed", err)
+		}
+	}
+}
+
+// isWoken tells whether the courier is to look once more; if not, it has left.
+func (c *ServerProcessConnection) isWoken() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.wakes == wakes {
+	woken := c.woken
+	if c.woken = false; !woken {
 		close(c.left)
-		c.wakes, c.left = 0, nil
+		c.left = nil
 	}
-	return c.wakes
+	return woken
 }
 
 // deliver tells the process what it is to be told and has not been told over this connection, if this is its newest one. Nothing is told
