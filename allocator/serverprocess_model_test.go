@@ -72,14 +72,14 @@ type dock struct {
 
 func compareProcesses(t *testing.T, store *allocatortest.Store, divisor int) {
 	scaleFlag(t, "rapid.checks", 1, divisor)
-	hook := scriptContracts(t)
+	client := store.NewClient(t)
+	client.AddHook(scriptContracts(t))
 	rapid.Check(t, func(rt *rapid.T) {
-		hook.t = rt
 		flush(rt, store)
 		d := &dock{T: rt}
 		for i := range d.scenes {
 			a, err := allocator.Open(context.Background(), allocator.Config{
-				Redis: store.Client(), Retention: 100 * time.Hour, Quotas: unlimited, Logger: slog.New(slog.DiscardHandler),
+				Redis: client, Retention: 100 * time.Hour, Quotas: unlimited, Logger: slog.New(slog.DiscardHandler),
 			})
 			if err != nil {
 				rt.Fatal(err)

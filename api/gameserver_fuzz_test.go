@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net"
@@ -56,6 +57,9 @@ func FuzzGameServerFrame(f *testing.F) {
 		} else {
 			_ = socket.Write(ctx, map[bool]websocket.MessageType{true: websocket.MessageBinary, false: websocket.MessageText}[kind == binary], frame)
 			_, answer, err := socket.Read(ctx)
+			for err == nil && !bytes.Contains(answer, []byte(`"StatusCode"`)) { // what the process is told meanwhile
+				_, answer, err = socket.Read(ctx)
+			}
 			switch {
 			case err == nil:
 				wantAnswer(t, frame, answer)

@@ -862,7 +862,7 @@ func TestGameServersNoticeNothingOfInstancesThatAreReplaced(t *testing.T) {
 
 func TestGameServerThatHangsUpBeforeItIsLetInIsNoReasonToWarn(t *testing.T) {
 	store := allocatortest.RedisRealTime(t)
-	p := serve(t, "--redis", store.URL(), "--redis-timeout=500ms", "--log-level=debug")
+	p := serve(t, "--redis", store.URL(), "--redis-timeout=5s", "--log-level=debug")
 	a := newArena(t, p)
 	conn, err := net.Dial("tcp", p.addr)
 	if err != nil {
@@ -968,7 +968,8 @@ func TestGameServerPlaysAWholeRunWithItsSignature(t *testing.T) {
 
 func TestGameSessionThatIsNotActivatedInTimeIsInErrorAndItsGameServerToldToEnd(t *testing.T) {
 	store := allocatortest.RedisRealTime(t)
-	a := newArena(t, serve(t, "--redis", store.URL(), "--activation-timeout=1s"))
+	const activationTimeout = 5 * time.Second // time enough to be told to start
+	a := newArena(t, serve(t, "--redis", store.URL(), "--activation-timeout", activationTimeout.String()))
 	h := a.start(7777)
 	begun := time.Now()
 	game := a.newGame("game")
@@ -981,7 +982,7 @@ func TestGameSessionThatIsNotActivatedInTimeIsInErrorAndItsGameServerToldToEnd(t
 	}
 	took := time.Since(begun)
 	t.Logf("its game server was told to end after %v", took)
-	if left := time.Until(by); took < time.Second || left < 4*time.Minute || left > 5*time.Minute {
+	if left := time.Until(by); took < activationTimeout || left < 4*time.Minute || left > 5*time.Minute {
 		t.Errorf("after %v its game server was told to end within %v", took, left)
 	}
 	err := h.ActivateGameSession(t.Context(), game)
