@@ -357,7 +357,7 @@ func (a *Allocator) reviewServerProcesses(ctx context.Context, partitions []part
 	})
 	for i, p := range partitions {
 		if counts[i].Val() > 0 {
-			err = errors.Join(err, a.reviewPartition(ctx, p))
+			err = errors.Join(err, guarded(func() error { return a.reviewPartition(ctx, p) }))
 		}
 	}
 	return err

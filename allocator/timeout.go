@@ -43,9 +43,11 @@ func (a *Allocator) sweep(ctx context.Context, partitions []partition) (Swept, e
 		err = errors.Join(err, failed)
 		swept.TimedOut += timedOut
 		for _, purge := range []func(context.Context, []dueIn) (int, error){a.purge, a.purgeGames, a.purgePlacements} {
-			purged, failed := purge(ctx, due)
-			swept.Purged += purged
-			err = errors.Join(err, failed)
+			err = errors.Join(err, guarded(func() error {
+				purged, err := purge(ctx, due)
+				swept.Purged += purged
+				return err
+			}))
 		}
 		if err != nil {
 			return swept, err
