@@ -3,9 +3,7 @@ package allocator
 import (
 	"context"
 	"errors"
-	"maps"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -432,74 +430,6 @@ func (c *ServerProcessConnection) TerminateServerProcess(ctx context.Context, re
 	return nil
 }
 
-// answerLife is how long the answer to a request is kept: longer than game servers repeat it.
-const answerLife = 5 * time.Minute
-
-// Once does what a request of the process asks for, unless it has been done: then it returns what it returned. Refusals are kept
-// always; success is kept if the deed cannot tell that it is repeated. What failed for want of the store is done again.
-func (c *ServerProcessConnection) Once(ctx context.Context, request string, keepSuccess bool, do func(context.Context) error) error {
-	key := c.a.answerKey(c.ref, request)
-	if answered, err := c.answer(ctx, key); answered || err != nil {
-		return err
-	}
-	err := do(ctx)
-	var refusal *Error
-	switch {
-	case err == nil && !keepSuccess:
-		return nil
-	case err != nil && (!errors.As(err, &refusal) || refusal.Kind == ErrStoreUnavailable || refusal.Kind == ErrOutcomeUnknown || refusal.Kind == ErrInternal):
-		return err
-	}
-	kept := redis.SetArgs{TTL: answerLife}
-	if err != nil {
-		kept.Mode = "NX" // of two at a time, the one that has done it counts
-	}
-	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout) // it is done
-	defer cancel()
-	switch failed := c.a.redis.SetArgs(patient, key, writeAnswer(refusal), kept).Err(); {
-	case errors.Is(failed, redis.Nil): // the other one was quicker
-		if answered, other := c.answer(patient, key); answered {
-			return other
-		}
-	default:
-		c.a.logged(patient, "keeping an answer", "the request, sent again, would be done again", failed)
-	}
-	return err
-}
-
-// answer returns what a request was answered with, if it has been.
-func (c *ServerProcessConnection) answer(ctx context.Context, key string) (answered bool, err error) {
-	kept, err := c.a.redis.Get(ctx, key).Result()
-	switch {
-	case errors.Is(err, redis.Nil):
-		return false, nil
-	case err != nil:
-		return false, c.a.failed(err, 0)
-	case kept == "": // it was done in the step that kept this, and that may have been a moment ago
-		return true, c.a.awaitAnother(ctx, key)
-	}
-	return true, readAnswer(kept)
-}
-
-func (a *Allocator) answerKey(process ref, request string) string {
-	return answerKey(process, a.shorten("answer", request))
-}
-
-func writeAnswer(refusal *Error) string {
-	if refusal == nil {
-		return ""
-	}
-	return string(refusal.Kind) + "\n" + refusal.Message
-}
-
-func readAnswer(kept string) error {
-	kind, message, refused := strings.Cut(kept, "\n")
-	if !refused {
-		return nil
-	}
-	return &Error{Kind: Kind(kind), Message: message}
-}
-
 func (c *ServerProcessConnection) process() process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -606,99 +536,4 @@ func (c *ServerProcessConnection) tell(ctx context.Context, life string, p Push,
 	}
 	_, err := c.a.run(ctx, toldServerProcessScript, []string{serverProcessKey(c.ref)}, life, c.name, what, detail, before)
 	return err
-}
-
-// connections are those of server processes to this instance.
-type connections struct {
-	mu    sync.Mutex
-	of    map[string][]*ServerProcessConnection // by ref; seldom more than one
-	first chan struct{}                         // closed when there has been one
-}
-
-func newConnections() *connections {
-	return &connections{of: make(map[string][]*ServerProcessConnection), first: make(chan struct{})}
-}
-
-func (cs *connections) add(c *ServerProcessConnection) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.of[c.ref.text] = append(cs.of[c.ref.text], c)
-	select {
-	case <-cs.first:
-	default:
-		close(cs.first)
-	}
-}
-
-func (cs *connections) remove(c *ServerProcessConnection) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	others := slices.DeleteFunc(slices.Clone(cs.of[c.ref.text]), func(one *ServerProcessConnection) bool { return one == c })
-	if len(others) == 0 {
-		delete(cs.of, c.ref.text)
-		return
-	}
-	cs.of[c.ref.text] = others
-}
-
-func (cs *connections) wake(process string) {
-	cs.mu.Lock()
-	all := cs.of[process]
-	cs.mu.Unlock()
-	for _, c := range all { // the newest of them may find something to tell
-		c.wake()
-	}
-}
-
-func (cs *connections) wakeAll() {
-	cs.mu.Lock()
-	all := slices.Concat(slices.Collect(maps.Values(cs.of))...)
-	cs.mu.Unlock()
-	for _, c := range all {
-		c.wake()
-	}
-}
-
-// nudgeChannel is the channel on which an instance is told which of the server processes that are connected to it are to be told
-// something. What gets lost there is sent again at the next review.
-func nudgeChannel(instance string) string { return "berth:nudge:" + instance }
-
-// nudge asks an instance, if there is one, to look up what a server process is to be told.
-func (a *Allocator) nudge(ctx context.Context, instance string, process ref) {
-	switch instance {
-	case "":
-	case a.owner.instance:
-		a.connections.wake(process.text)
-	default:
-		a.logged(ctx, "nudging an instance", "the server process is told when it is reviewed", a.redis.Publish(ctx, nudgeChannel(instance), process.text).Err())
-	}
-}
-
-// followNudges wakes the connections for which this instance is nudged, from the first connection on and until ctx ends. Whenever the
-// subscription begins anew, nudges may have been lost before.
-func (a *Allocator) followNudges(ctx context.Context) {
-	select {
-	case <-a.connections.first:
-	case <-ctx.Done():
-		return
-	}
-	subscription := a.redis.Subscribe(ctx, nudgeChannel(a.owner.instance))
-	defer subscription.Close()
-	received := subscription.ChannelWithSubscriptions()
-	for {
-		select {
-		case one, open := <-received:
-			switch one := one.(type) {
-			case *redis.Subscription:
-				a.connections.wakeAll()
-			case *redis.Message:
-				a.connections.wake(one.Payload)
-			}
-			if !open {
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
 }

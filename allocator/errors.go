@@ -37,6 +37,11 @@ const (
 	ErrInternal                    Kind = "internal"
 )
 
+// isRefusal tells whether the kind is an answer to what was asked, rather than a failure of the store or of ours.
+func (k Kind) isRefusal() bool {
+	return k != ErrStoreUnavailable && k != ErrOutcomeUnknown && k != ErrInternal
+}
+
 // Error is what every operation of this package fails with.
 type Error struct {
 	Kind    Kind   // one of the Err constants
