@@ -53,7 +53,7 @@ func (s *service) newInstance(change ...func(*api.Config)) *instance {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	config := api.Config{Allocator: slots, Logger: log}
+	config := api.Config{Allocator: slots, Timeout: patience, Logger: log}
 	for _, c := range change {
 		c(&config)
 	}

@@ -64,7 +64,7 @@ func newHandler(t testing.TB, client redis.UniversalClient, log *slog.Logger) ht
 	if err != nil {
 		t.Fatal(err)
 	}
-	return api.New(api.Config{Allocator: a, Logger: log})
+	return api.New(api.Config{Allocator: a, Timeout: patience, Logger: log})
 }
 
 // mustCall calls an operation where the protocol does not matter.

@@ -331,7 +331,7 @@ func newWorld(t *testing.T, f fault) *world {
 		w.proxy = newToxiproxy(t, store.Nodes()[0].Addr)
 		url = "redis://" + f.user + w.proxy.Listen + "/0"
 	}
-	flags := append([]string{"--redis", url, "--auto-activate", "--reservation-timeout", loadTimeout.String()}, f.flags...)
+	flags := append([]string{"--redis", url, "--auto-activate", "--redis-timeout=2s", "--reservation-timeout", loadTimeout.String()}, f.flags...)
 	w.serve = func() *process { return serve(t, flags...) }
 	w.instances = []*process{w.serve(), w.serve()}
 	w.load = newLoad(t, store, loadTimeout, w.instances...)

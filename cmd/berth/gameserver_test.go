@@ -408,7 +408,7 @@ func (g *hosted) play(replaced int) {
 func TestThousandGameServersOnTwoInstancesLoseAndDoubleNoSlot(t *testing.T) {
 	const servers, firstPort = 1000, 10_000
 	store := allocatortest.RedisRealTime(t)
-	flags := []string{"--redis", store.URL(), "--reservation-timeout=1h", "--redis-timeout=20s"}
+	flags := []string{"--redis", store.URL(), "--reservation-timeout=1h"}
 	a := newArena(t, serve(t, flags...), serve(t, flags...))
 
 	begun := time.Now()
@@ -658,7 +658,7 @@ func (m *moving) waitsFor(action string) {
 func TestGameServersMoveToAnotherInstanceWhenTheirsStops(t *testing.T) {
 	const servers, idle = 6, 6
 	store := allocatortest.RedisRealTime(t)
-	flags := []string{"--redis", store.URL(), "--reservation-timeout=1h", "--redis-timeout=20s"}
+	flags := []string{"--redis", store.URL(), "--reservation-timeout=1h"}
 	leaving, other := serve(t, flags...), serve(t, flags...)
 	a := newArena(t, leaving, other)
 

@@ -69,8 +69,8 @@ func (o *transcript) String() string {
 	return o.text.String()
 }
 
-// serve runs berth serve with further arguments, on a free port unless they say --addr, until the end of the test. At the
-// end it must stop in good order when it is told to.
+// serve runs berth serve with further arguments, until the end of the test: on a free port, and patient with a store that shares its machine
+// with other tests, unless they say otherwise. At the end it must stop in good order when it is told to.
 func serve(t testing.TB, args ...string) *process {
 	t.Helper()
 	return serveWith(t, nil, args...)
@@ -81,6 +81,9 @@ func serveWith(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
 	if !strings.Contains(strings.Join(args, " "), "--addr") {
 		args = append([]string{"--addr", "127.0.0.1:0"}, args...)
+	}
+	if !strings.Contains(strings.Join(args, " "), "--redis-timeout") {
+		args = append([]string{"--redis-timeout", patience.String()}, args...)
 	}
 	p := &process{Cmd: exec.Command("berth", append([]string{"serve"}, args...)...), ended: make(chan struct{})}
 	p.Env = append(environment(), env...)
