@@ -29,9 +29,9 @@ const (
 	maxTurnedAway = 1000
 	// writeTimeout is how long a write may take. Server SDKs stall for up to 5 s when they connect again.
 	writeTimeout = 10 * time.Second
-	// pingsEvery is after how many times as long as the answer to it may take the next ping is sent.
-	pingsEvery = 2
-	// lastRequests is how long what a game server has asked for may take when its connection has ended.
+	// pingInterval is the time between pings, in ping timeouts.
+	pingInterval = 2
+	// lastRequests is how long, once a connection has ended, the requests that came over it may still take.
 	lastRequests = 10 * time.Second
 )
 
@@ -51,7 +51,7 @@ type gameServer struct {
 	leaving     bool
 	gone        bool  // nobody hears answers any more
 	dropped     error // why, if the service has
-	pings       *time.Timer
+	nextPing    *time.Timer
 	answering   sync.WaitGroup
 }
 
@@ -66,58 +66,60 @@ func newGameServer(h handler, socket *websocket.Conn, process *allocator.ServerP
 // gameServers are the connections of game servers to a service.
 type gameServers struct {
 	mu      sync.Mutex
-	all     map[*gameServer]bool // those that are served
+	open    map[*gameServer]bool
 	leaving bool
 	serving sync.WaitGroup
 }
 
 // serve serves a connection to its end.
-func (all *gameServers) serve(g *gameServer) {
-	all.mu.Lock()
-	if all.leaving {
-		all.mu.Unlock()
+func (s *gameServers) serve(g *gameServer) {
+	s.mu.Lock()
+	if s.leaving {
+		s.mu.Unlock()
 		g.end()
 		_ = g.socket.CloseNow()
 		return
 	}
-	all.all[g] = true
-	all.serving.Add(1)
-	all.mu.Unlock()
-	defer all.serving.Done()
+	s.open[g] = true
+	s.serving.Add(1)
+	s.mu.Unlock()
+	defer s.serving.Done()
 	g.serve()
-	all.mu.Lock()
-	delete(all.all, g)
-	all.mu.Unlock()
+	s.mu.Lock()
+	delete(s.open, g)
+	s.mu.Unlock()
 }
 
-// drop ends all connections, each once the requests that have come are answered or ctx ends. Server SDKs connect again at once: there is no
+// leave ends all connections, each once the requests that have come are answered or ctx ends. Server SDKs connect again at once: there is no
 // close frame, after which some would not.
-func (all *gameServers) drop(ctx context.Context) {
-	all.mu.Lock()
-	all.leaving = true
-	for g := range all.all {
+func (s *gameServers) leave(ctx context.Context) {
+	s.mu.Lock()
+	s.leaving = true
+	for g := range s.open {
 		go g.leave()
 	}
 	defer context.AfterFunc(ctx, func() {
-		all.mu.Lock()
-		defer all.mu.Unlock()
-		for g := range all.all {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for g := range s.open {
 			g.end()
 			_ = g.socket.CloseNow()
 		}
 	})()
-	all.mu.Unlock()
-	all.serving.Wait()
+	s.mu.Unlock()
+	s.serving.Wait()
 }
 
 // serve serves the connection to its end.
 func (g *gameServer) serve() {
 	ctx := g.ctx
 	log := g.log
-	err := g.withinTimeout(ctx, func(ctx context.Context) error { return g.process.Open(ctx, g.push) })
+	opening, cancel := context.WithTimeout(ctx, g.timeout)
+	err := g.process.Open(opening, g.push)
+	cancel()
 	if err == nil {
 		log.DebugContext(ctx, "a game server has connected")
-		g.tryLater(ctx)
+		g.pingLater(ctx)
 		err = g.read(ctx)
 	}
 	_ = g.socket.CloseNow()
@@ -132,7 +134,7 @@ func (g *gameServer) serve() {
 	g.answering.Wait()
 	enough.Stop()
 	g.end()
-	g.stopPings()
+	g.stopPinging()
 	if err := g.process.Close(ctx); err != nil {
 		log.WarnContext(ctx, "a game server has disconnected, and the store could not be told", "error", err)
 	}
@@ -150,40 +152,34 @@ func recovered(err *error) {
 	}
 }
 
-func (g *gameServer) withinTimeout(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, g.timeout)
-	defer cancel()
-	return do(ctx)
-}
-
 // isEnd tells whether a connection has ended as connections do, by the will of the game server or with its process.
 func isEnd(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || websocket.CloseStatus(err) == websocket.StatusNormalClosure ||
 		websocket.CloseStatus(err) == websocket.StatusGoingAway
 }
 
-// tryLater pings the game server after a while, again and again until the connection ends, which it does when its other side is gone.
-func (g *gameServer) tryLater(ctx context.Context) {
+// pingLater pings the game server after a while, again and again until the connection ends, which it does when its other side is gone.
+func (g *gameServer) pingLater(ctx context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if ctx.Err() != nil {
 		return
 	}
-	g.pings = time.AfterFunc(pingsEvery*g.pingTimeout, func() {
+	g.nextPing = time.AfterFunc(pingInterval*g.pingTimeout, func() {
 		if err := g.ping(ctx); err != nil {
 			g.drop(err)
 			return
 		}
-		g.tryLater(ctx)
+		g.pingLater(ctx)
 	})
 }
 
-// stopPings follows the end of the context: no ping is to come then.
-func (g *gameServer) stopPings() {
+// stopPinging follows the end of the context: no ping is to come then.
+func (g *gameServer) stopPinging() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.pings != nil {
-		g.pings.Stop()
+	if g.nextPing != nil {
+		g.nextPing.Stop()
 	}
 }
 
@@ -262,7 +258,7 @@ func (g *gameServer) take(ctx context.Context, r request) error {
 	flood := g.turnedAway > maxTurnedAway
 	g.mu.Unlock()
 	if flood {
-		return errors.New("it goes on sending requests while hundreds wait for their answers")
+		return errors.New("it goes on sending requests while too many wait for their answers")
 	}
 	return g.respond(ctx, r, nil, exception{code: http.StatusTooManyRequests, message: "too many requests of this process wait for their answers; nothing was changed, send it again later"})
 }
@@ -299,35 +295,35 @@ func (g *gameServer) answerAll(ctx context.Context) {
 	}
 }
 
-// answer does what a request asks for. It does not count among the calls that may wait for the store: a connection has one at a time, and
-// whose reports are turned away is given up.
+// answer does what a request asks for. It does not count towards --max-waiting: a connection has one request at a time, and a process whose
+// reports are turned away is given up.
 func (g *gameServer) answer(ctx context.Context, r request) (output any, err error) {
 	defer recovered(&err)
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
-	return g.obey(ctx, r)
+	return g.do(ctx, r)
 }
 
-func (g *gameServer) obey(ctx context.Context, r request) (output any, err error) {
-	do, known := actions[r.Action]
+func (g *gameServer) do(ctx context.Context, r request) (output any, err error) {
+	row, known := actions[r.Action]
 	if !known {
 		return nil, invalid("there is no action %s", quoted(r.Action))
 	}
-	input := do.newInput()
+	input := row.newInput()
 	if err := awsJSON.decode(r.frame, input); err != nil {
-		return nil, invalid("the request is not a valid %s: %s", do.name, undecodable(err))
+		return nil, invalid("the request is not a valid %s: %s", row.name, undecodable(err))
 	}
 	if err := validate(input); err != nil {
 		return nil, err
 	}
-	if do.lapses && g.isGivenUp(r) {
+	if row.lapses && g.isGivenUp(r) {
 		return nil, exception{code: http.StatusTooManyRequests, message: "the request has waited for too long; nothing was changed, send it again"}
 	}
-	if do.once == never {
-		return do.run(ctx, g, input, r)
+	if row.keeps == keepNone {
+		return row.run(ctx, g, input, r)
 	}
-	err = g.process.Once(ctx, r.name(), do.once == answered, func(ctx context.Context) error {
-		output, err = do.run(ctx, g, input, r)
+	err = g.process.Once(ctx, r.name(), row.keeps == keepAll, func(ctx context.Context) error {
+		output, err = row.run(ctx, g, input, r)
 		return err
 	})
 	return output, err

@@ -47,35 +47,39 @@ type response struct {
 // action is a row of the table of what game servers ask for.
 type action struct {
 	name     string
-	once     once
+	keeps    keeping
 	lapses   bool // it is not done for a game server that has given it up
 	newInput func() any
 	// run takes what newInput returned, filled and valid, and returns a struct of further members of the response, or nil.
 	run func(ctx context.Context, g *gameServer, input any, r request) (any, error)
 }
 
-// once says how a request is answered that comes a second time, with the same RequestId.
-type once int
+// keeping says which answers are kept for a request that comes a second time, with the same RequestId.
+type keeping int
 
 const (
-	never    once = iota // as if it came the first time: nothing is changed by it, or nothing more than by one
-	refusal              // if it was refused, as then; otherwise what it does notices by itself that it is repeated
-	answered             // as the first time
+	keepNone     keeping = iota // it changes nothing, or twice nothing more than once
+	keepRefusals                // what it does notices by itself that it is repeated
+	keepAll
 )
 
-func actionRow[In any](name string, o once, run func(context.Context, *gameServer, *In, request) (any, error)) action {
-	return action{name: name, once: o, newInput: func() any { return new(In) }, run: func(ctx context.Context, g *gameServer, input any, r request) (any, error) {
+func actionRow[In any](name string, keeps keeping, run func(context.Context, *gameServer, *In, request) (any, error)) action {
+	return action{name: name, keeps: keeps, newInput: func() any { return new(In) }, run: func(ctx context.Context, g *gameServer, input any, r request) (any, error) {
 		return run(ctx, g, input.(*In), r)
 	}}
 }
 
-// operationRow makes a row of an operation of the control plane, on a game session that must run on the process.
-func operationRow[In any](name string, gameSession func(*In) *string) action {
-	return actionRow(name, refusal, func(ctx context.Context, g *gameServer, in *In, r request) (any, error) {
-		if err := g.process.Hosts(ctx, allocator.GameSessionID(*gameSession(in))); err != nil {
+// playerSessionRow makes a row of the operation of that name, on a player session of a game session that must run on the process.
+func playerSessionRow(name string) action {
+	operation, known := operations[name]
+	if !known {
+		panic("api: there is no operation " + name)
+	}
+	return actionRow(name, keepRefusals, func(ctx context.Context, g *gameServer, in *playerSessionInput, r request) (any, error) {
+		if err := g.process.Hosts(ctx, allocator.GameSessionID(*in.GameSessionId)); err != nil {
 			return nil, err
 		}
-		_, err := operations[name].run(ctx, g.allocator, in, caller{retryToken: g.retryToken(r)})
+		_, err := operation.run(ctx, g.allocator, in, caller{retryToken: g.retryToken(r)})
 		return nil, err
 	})
 }
@@ -96,18 +100,18 @@ func (g *gameServer) retryToken(r request) string {
 var actions = func() map[string]action {
 	byName := make(map[string]action)
 	for _, row := range []action{
-		actionRow("ActivateServerProcess", answered, activateServerProcess),
-		actionRow("HeartbeatServerProcess", never, heartbeatServerProcess),
-		actionRow("TerminateServerProcess", answered, terminateServerProcess),
-		actionRow("ActivateGameSession", refusal, activateGameSession),
-		lapsing(operationRow("AcceptPlayerSession", func(in *playerSessionInput) *string { return in.GameSessionId })),
-		operationRow("RemovePlayerSession", func(in *playerSessionInput) *string { return in.GameSessionId }),
-		actionRow("UpdatePlayerSessionCreationPolicy", answered, updatePlayerSessionCreationPolicy),
-		actionRow("DescribePlayerSessions", never, describeOwnPlayerSessions),
-		actionRow("StartMatchBackfill", never, noMatchmaker),
-		actionRow("StopMatchBackfill", never, noMatchmaker),
-		actionRow("GetComputeCertificate", never, getComputeCertificate),
-		actionRow("GetFleetRoleCredentials", never, getFleetRoleCredentials),
+		actionRow("ActivateServerProcess", keepAll, activateServerProcess),
+		actionRow("HeartbeatServerProcess", keepNone, heartbeatServerProcess),
+		actionRow("TerminateServerProcess", keepAll, terminateServerProcess),
+		actionRow("ActivateGameSession", keepRefusals, activateGameSession),
+		lapsing(playerSessionRow("AcceptPlayerSession")),
+		playerSessionRow("RemovePlayerSession"),
+		actionRow("UpdatePlayerSessionCreationPolicy", keepAll, updatePlayerSessionCreationPolicy),
+		actionRow("DescribePlayerSessions", keepNone, describeOwnPlayerSessions),
+		actionRow("StartMatchBackfill", keepNone, noMatchmaker),
+		actionRow("StopMatchBackfill", keepNone, noMatchmaker),
+		actionRow("GetComputeCertificate", keepNone, getComputeCertificate),
+		actionRow("GetFleetRoleCredentials", keepNone, getFleetRoleCredentials),
 	} {
 		byName[row.name] = row
 	}

@@ -50,7 +50,7 @@ type Service struct {
 
 // DropGameServers ends the connections of game servers, each once the requests that have come are answered or ctx ends, and those that come
 // yet. The game servers connect again, to another instance. It is for the end: call it before the Allocator's store is closed.
-func (s *Service) DropGameServers(ctx context.Context) { s.gameServers.drop(ctx) }
+func (s *Service) DropGameServers(ctx context.Context) { s.gameServers.leave(ctx) }
 
 // New returns a service.
 func New(config Config) *Service {
@@ -66,7 +66,7 @@ func New(config Config) *Service {
 		accessKeys:   config.AccessKeys,
 		timeout:      cmp.Or(config.Timeout, 2*time.Second),
 		waiting:      make(chan struct{}, cmp.Or(config.MaxWaiting, 1024)),
-		gameServers:  &gameServers{all: make(map[*gameServer]bool)},
+		gameServers:  &gameServers{open: make(map[*gameServer]bool)},
 		pingTimeout:  cmp.Or(config.PingTimeout, 15*time.Second),
 		givenUpAfter: cmp.Or(config.GivenUpAfter, 15*time.Second),
 		outages:      new(outages),
