@@ -34,12 +34,11 @@ redis.call('HSET', KEYS[1], 'ready', '1')
 if healthy then
   redis.call('HSET', KEYS[1], 'healthy_at', now)
   redis.call('HDEL', KEYS[1], 'unhealthy')
+  if not (known[3] or known[4]) then
+    redis.call('ZADD', KEYS[2], 'NX', now, ARGV[1])
+  end
 else
   redis.call('HSET', KEYS[1], 'unhealthy', '1')
-end
-if not healthy then
   redis.call('ZREM', KEYS[2], ARGV[1])
-elseif not (known[3] or known[4]) then
-  redis.call('ZADD', KEYS[2], 'NX', now, ARGV[1])
 end
 return {'OK'}
