@@ -9,7 +9,8 @@ import (
 
 // Run is the clockwork of an instance, until ctx ends: it tells the other instances that it is alive, which shares the
 // partitions among them, sweeps the partitions of this one, at once when it gains them, and follows the expiry of TTL keys to
-// sweep at the very moment that a reservation times out. What it cannot do for want of the store it logs and tries again.
+// sweep at the very moment that a reservation times out; it tries the placements that are PENDING, reviews the server processes, and has
+// those that are connected to this instance told what others nudge it about. What it cannot do for want of the store it logs and tries again.
 func (a *Allocator) Run(ctx context.Context) {
 	due := newDuePartitions()
 	var parts sync.WaitGroup

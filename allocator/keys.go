@@ -32,7 +32,7 @@ func allPartitions() []partition {
 
 func (p partition) prefix() string { return keyPrefixes[p] }
 
-// ref is how keys and index entries name a game session or a player session: 16 bytes, the first of which is the
+// ref is how keys and index entries name a game session, player session, placement or server process: 16 bytes, the first of which is the
 // partition, in 22 characters of URL-safe base64.
 type ref struct {
 	partition partition

@@ -343,7 +343,7 @@ func (a *Allocator) endHosted(ctx context.Context, p process, game string, reaso
 	return err
 }
 
-// attended is since when somebody has always seen to the server processes of a partition, and when this was noted, in ms.
+// attended is since when somebody has always seen to the server processes of a partition, and when that was noted, in ms.
 type attended struct{ since, at int64 }
 
 // reviewServerProcesses sees to the server processes in the partitions that are due by now, each once. It costs a command a partition,
@@ -371,7 +371,7 @@ func (a *Allocator) reviewPartition(ctx context.Context, p partition) error {
 		if err != nil {
 			return err
 		}
-		seen, due := attended{reply.int(2), reply.int(1)}, reply[min(3, len(reply)):]
+		seen, due := attended{since: reply.int(2), at: reply.int(1)}, reply[min(3, len(reply)):]
 		if until == "" {
 			until = strconv.FormatInt(seen.at, 10)
 		}

@@ -17,7 +17,7 @@ const sweepBatch = 100
 // Swept counts what a sweep did.
 type Swept struct {
 	TimedOut int // reservations marked TIMEDOUT
-	Purged   int // ended player sessions and game sessions deleted, their retention being over
+	Purged   int // ended player sessions, game sessions and placements deleted, their retention being over
 }
 
 // Sweep does in all partitions, whoever owns them, what Run does all the time in those of its instance; call it where nothing
@@ -250,14 +250,14 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 		again = hostInterval
 	}
 	settled := true
-	var unsettled error
+	var notSettled error
 	if g.unsettled() {
-		var verdict verdict
-		verdict, unsettled = a.settle(ctx, g)
-		if verdict == toEnd && unsettled == nil {
+		var word verdict
+		word, notSettled = a.settle(ctx, g)
+		if word == toEnd && notSettled == nil {
 			return 0, nil
 		}
-		if verdict == undecided || unsettled != nil { // perhaps another shard is away
+		if word == undecided || notSettled != nil { // perhaps another shard is away
 			again, settled = reviewInterval, false
 		}
 	}
@@ -272,9 +272,9 @@ func (a *Allocator) timeOutIn(ctx context.Context, g dueGame) (marked int, err e
 	}
 	reply, err := a.run(ctx, timeOutPlayerSessionsScript, keys, args...)
 	if err != nil {
-		return 0, errors.Join(unsettled, err)
+		return 0, errors.Join(notSettled, err)
 	}
-	return int(reply.int(1)), unsettled
+	return int(reply.int(1)), notSettled
 }
 
 // verdict is what is decided about a game session that is due.
@@ -314,10 +314,10 @@ func (a *Allocator) settle(ctx context.Context, g dueGame) (verdict, error) {
 		_, try, _ := strings.Cut(g.keptFor(), " ")
 		switch PlacementStatus(placement.text(0)) {
 		case PlacementPending:
-			wanted = placement.text(1) == try
-			if wanted {
+			if placement.text(1) == try {
 				return undecided, nil
 			}
+			wanted = false
 		case PlacementFulfilled:
 			wanted = placement.text(2) == string(a.gameSessionID(g.fleetID(), g.facts["id"]))
 		default:
