@@ -29,7 +29,7 @@ func (StartGameSession) isPush()   {}
 func (UpdatedGameSession) isPush() {}
 func (TerminateProcess) isPush()   {}
 
-// Credential is with what a server process connects: a token, or a signature that has been verified.
+// Credential is what a server process connects with: a token, or a signature that has been verified.
 type Credential struct {
 	Token     string // of GetComputeAuthToken
 	Signature string // when Token is empty
@@ -56,15 +56,15 @@ type ServerProcessConnection struct {
 
 	a          *Allocator
 	ref        ref
-	name       string // beyond doubt another one for each connection
+	name       string // unique to this connection
 	since      int64  // ms
 	credential string
 
-	mu     sync.Mutex
-	life   process // of the process; none before it has registered
-	hosted GameSessionID
-	gone   bool // it was given up, and may not register with what it connected with
-	stray  bool // it has reported, and has no life; it has not been told to end
+	mu      sync.Mutex
+	process process // its life that the connection is for; none before it has registered
+	hosted  GameSessionID
+	gone    bool // it was given up, and may not register with what it connected with
+	stray   bool // it has reported, and has no life; it has not been told to end
 
 	push  func(context.Context, Push) error
 	ctx   context.Context // until it is closed
@@ -96,11 +96,11 @@ func (a *Allocator) AuthenticateServerProcess(ctx context.Context, id ServerProc
 	isThere := compute.Val() > 0
 	valid := credential.Token != "" && int64(expiry.Val()) > now ||
 		credential.Token == "" && credential.Signature != "" && isThere && timeOf(now).Sub(credential.SignedAt).Abs() <= signatureLife
-	returning := c.life.life != "" && stored["credential"] == c.credential
+	returning := c.process.life != "" && stored["credential"] == c.credential
 	if valid || returning {
 		return c, nil
 	}
-	if c.life.life == "" {
+	if c.process.life == "" {
 		gone, err := a.redis.Get(ctx, goneKey(c.ref)).Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return nil, a.failed(err, 0)
@@ -123,7 +123,7 @@ func (a *Allocator) AuthenticateServerProcess(ctx context.Context, id ServerProc
 // learn takes over which life of the process the connection is for, given the record: none of one that has ENDED.
 func (c *ServerProcessConnection) learn(stored record) {
 	if stored["status"] == "ACTIVE" {
-		c.life = storedProcess(c.ref, stored)
+		c.process = storedProcess(c.ref, stored)
 	}
 }
 
@@ -133,7 +133,7 @@ func (c *ServerProcessConnection) Open(ctx context.Context, push func(context.Co
 	c.push = push
 	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
 	c.a.connections.add(c)
-	if c.process().life == "" { // it has yet to register
+	if c.current().life == "" { // it has yet to register
 		return nil
 	}
 	return c.connect(ctx)
@@ -141,7 +141,7 @@ func (c *ServerProcessConnection) Open(ctx context.Context, push func(context.Co
 
 // connect notes the connection as the one over which the life that it is for is told things, unless there is a newer one.
 func (c *ServerProcessConnection) connect(ctx context.Context) error {
-	reply, err := c.a.runOn(ctx, connectServerProcessScript, c.process(), 3, c.name, c.since, c.a.owner.instance, c.credential)
+	reply, err := c.a.runOn(ctx, connectServerProcessScript, c.current(), 3, c.name, c.since, c.a.owner.instance, c.credential)
 	if err != nil {
 		return err
 	}
@@ -174,12 +174,12 @@ func (c *ServerProcessConnection) Mute() {
 // Close ends the connection, even when ctx is over. The process goes on, and may come back. It is muted first.
 func (c *ServerProcessConnection) Close(ctx context.Context) error {
 	c.Mute()
-	if c.end == nil || c.process().life == "" {
+	if c.end == nil || c.current().life == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	_, err := c.a.runOn(ctx, disconnectServerProcessScript, c.process(), 2, c.name)
+	_, err := c.a.runOn(ctx, disconnectServerProcessScript, c.current(), 2, c.name)
 	return err
 }
 
@@ -223,7 +223,7 @@ func (c *ServerProcessConnection) ActivateServerProcess(ctx context.Context, in 
 				c.a.log.InfoContext(ctx, "a server process has registered", "process", c.ID)
 			}
 			c.mu.Lock()
-			c.life, c.hosted, c.stray = p, "", false
+			c.process, c.hosted, c.stray = p, "", false
 			c.mu.Unlock()
 			return c.recheckFleet(ctx)
 		case "RUNNING":
@@ -260,7 +260,7 @@ func (c *ServerProcessConnection) recheckFleet(ctx context.Context) error {
 	if hosts { // the deletion fails if it knows of the game session
 		return nil
 	}
-	if _, err := c.a.endServerProcess(ctx, c.process(), Interrupted, ""); err != nil {
+	if _, err := c.a.endServerProcess(ctx, c.current(), Interrupted, ""); err != nil {
 		return err
 	}
 	return failure(ErrInvalidFleetStatus, "fleet %s is being deleted", c.ID.FleetID)
@@ -301,7 +301,7 @@ func (c *ServerProcessConnection) HeartbeatServerProcess(ctx context.Context, he
 // onLife does what a request asks for with the life of the process that the connection is for. When do does not find what it needs, the
 // process may have begun another life over another connection meanwhile: then it is done with that. It returns whether do has found it.
 func (c *ServerProcessConnection) onLife(ctx context.Context, do func(process) (bool, error)) (bool, error) {
-	before := c.process()
+	before := c.current()
 	if before.life != "" {
 		if found, err := do(before); err != nil || found {
 			return found, err
@@ -312,12 +312,14 @@ func (c *ServerProcessConnection) onLife(ctx context.Context, do func(process) (
 		return false, err
 	}
 	began, _ := strconv.ParseInt(stored["activated_since"], 10, 64)
-	if stored["status"] != "ACTIVE" || stored["life"] == before.life || began > c.since || began == c.since && before.life != "" {
-		return false, nil // or it is the life of one that was started later
+	ended, known := stored["status"] != "ACTIVE", stored["life"] == before.life
+	ofAnother := began > c.since || began == c.since && before.life != "" // process, which was started later under the same id
+	if ended || known || ofAnother {
+		return false, nil
 	}
 	c.mu.Lock()
 	c.learn(stored)
-	p := c.life
+	p := c.process
 	c.hosted = ""
 	c.mu.Unlock()
 	if err := c.connect(ctx); err != nil {
@@ -430,10 +432,10 @@ func (c *ServerProcessConnection) TerminateServerProcess(ctx context.Context, re
 	return nil
 }
 
-func (c *ServerProcessConnection) process() process {
+func (c *ServerProcessConnection) current() process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.life
+	return c.process
 }
 
 // wake makes sure that what the process is to be told is looked up from now on.
@@ -475,7 +477,7 @@ func (c *ServerProcessConnection) isWoken() bool {
 // before its first report: Server SDKs lose what comes earlier.
 func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 	c.mu.Lock()
-	p, stray := c.life, c.stray
+	p, stray := c.process, c.stray
 	c.stray = false
 	c.mu.Unlock()
 	stored, now, err := c.a.readServerProcess(ctx, c.ref)
@@ -483,7 +485,7 @@ func (c *ServerProcessConnection) deliver(ctx context.Context) error {
 		return err
 	}
 	// Without a life there is nothing else that tells it, and it may have begun one since.
-	if stray && (stored["status"] != "ACTIVE" || stored["life"] != p.life) && c.process() == p {
+	if stray && (stored["status"] != "ACTIVE" || stored["life"] != p.life) && c.current() == p {
 		if c.push(ctx, TerminateProcess{timeOf(now)}) != nil {
 			return errNotTold
 		}

@@ -105,7 +105,7 @@ func (id ServerProcessID) LogValue() slog.Value {
 type process struct {
 	ref
 	fleet    FleetID
-	life     string // beyond doubt another one for each
+	life     string // unique to this life
 	location string
 }
 
